@@ -1,0 +1,53 @@
+# make demo            trains a small gMLP on handwritten digits; BACKEND=jax or torch does it there
+# make test            the whole test suite on TensorFlow, JAX and PyTorch; BACKENDS=jax on one
+# make lint            checks style and formatting; make format repairs what it can
+# Each makes the environment that it needs. ARGS="..." is handed on.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.PHONY: demo test lint format clean
+
+PYTHON ?= python3
+BACKEND ?= tensorflow
+BACKENDS ?= tensorflow jax torch
+ARGS ?=
+DEMO = runs/demo-$(BACKEND)
+INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+demo: .venv/installed-$(BACKEND)
+	rm -rf $(DEMO)
+	KERAS_BACKEND=$(BACKEND) .venv/bin/python -m recipes.image_classification --run_dir $(DEMO) $(ARGS)
+
+test: .venv-test/installed
+	status=0; report=""; \
+	for backend in $(BACKENDS); do \
+	    log=$$(mktemp); \
+	    KERAS_BACKEND=$$backend .venv-test/bin/python -m pytest $(ARGS) 2>&1 | tee $$log || status=1; \
+	    report+="$$(printf '%-10s' $$backend) $$(tail -n 1 $$log)"$$'\n'; \
+	    rm $$log; \
+	done; \
+	printf '\n%s' "$$report"; \
+	exit $$status
+
+lint: .venv-test/installed
+	.venv-test/bin/ruff check .
+	.venv-test/bin/ruff format --check .
+
+format: .venv-test/installed
+	.venv-test/bin/ruff check --fix .
+	.venv-test/bin/ruff format .
+
+clean:
+	rm -rf .venv .venv-test
+
+.venv/installed-%: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	@echo "Installing Keras, TensorFlow (for its data pipelines) and $* ..."
+	.venv/bin/python $(INSTALL) ".[recipes,$*]"
+	touch $@
+
+.venv-test/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-test
+	@echo "Installing Keras with all three backends, the recipes and the tests ..."
+	.venv-test/bin/python $(INSTALL) ".[tensorflow,jax,torch,recipes,test,lint]"
+	touch $@

@@ -1,0 +1,9 @@
+"""Gated MLPs for Keras 3, on TensorFlow, JAX and PyTorch.
+
+Importing this package needs `keras` and the backend that `KERAS_BACKEND` names, and nothing else.
+"""
+
+from keras_gimlp import applications as applications
+from keras_gimlp import layers as layers
+
+__version__ = "0.1.0"

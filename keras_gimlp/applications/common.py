@@ -1,0 +1,107 @@
+"""What the vision families share: the arguments of `keras.applications`, the head, variants."""
+
+import inspect
+
+import keras
+
+
+def image_input(input_tensor, input_shape, default_size=224):
+    """Returns the tensor of shape `(batch, height, width, channels)` that a model starts from.
+
+    Args:
+        input_tensor: A Keras tensor, or `None` for a new input of shape `input_shape`.
+        input_shape: Tuple `(height, width, channels)`. `None` is a square of `default_size`, 3.
+        default_size: Integer, pixels.
+
+    Raises:
+        ValueError: If `input_shape` is not a tuple of three, or disagrees with `input_tensor`.
+    """
+    if input_shape is not None and len(input_shape) != 3:
+        raise ValueError(
+            "`input_shape` must be a tuple (height, width, channels), without the batch. "
+            f"Received: input_shape={input_shape}"
+        )
+    if input_tensor is None:
+        return keras.Input(input_shape or (default_size, default_size, 3), name="image")
+    if not keras.utils.is_keras_tensor(input_tensor):
+        raise ValueError(
+            "`input_tensor` must be a Keras tensor, such as `keras.Input(...)` or the output of a "
+            f"layer called on one. Received: input_tensor={input_tensor!r}"
+        )
+    if input_shape is not None and tuple(input_shape) != tuple(input_tensor.shape[1:]):
+        raise ValueError(
+            "`input_shape` and `input_tensor` must agree. Received: "
+            f"input_shape={tuple(input_shape)}, input_tensor.shape={tuple(input_tensor.shape)}"
+        )
+    return input_tensor
+
+
+def sources(tensor):
+    """Returns the `keras.Input` that `tensor` comes from, or the list of them where several do."""
+    inputs = keras.utils.get_source_inputs(tensor)
+    return inputs[0] if len(inputs) == 1 else inputs
+
+
+def check_head_arguments(include_top, pooling, classes):
+    """Raises `ValueError` where the arguments about the classifier are wrong or contradict."""
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}')
+    if not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
+    if not include_top and classes != 1000:
+        raise ValueError(
+            "`classes` sizes the classifier, which `include_top=False` leaves out: give one or the "
+            f"other. Received: include_top={include_top}, classes={classes}"
+        )
+
+
+def head(x, include_top, pooling, classes, classifier_activation):
+    """Pools features over all positions and classifies them, as the arguments ask.
+
+    The classifier computes in float32 under every mixed precision policy, so that probabilities and
+    losses keep their digits.
+    """
+    average, maximum = {
+        3: (keras.layers.GlobalAveragePooling1D, keras.layers.GlobalMaxPooling1D),
+        4: (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D),
+    }[len(x.shape)]
+    if include_top or pooling == "avg":
+        x = average(data_format="channels_last", name="avg_pool")(x)
+    elif pooling == "max":
+        x = maximum(data_format="channels_last", name="max_pool")(x)
+    if include_top:
+        x = keras.layers.Dense(
+            classes,
+            activation=classifier_activation,
+            dtype=keras.config.dtype_policy().variable_dtype,
+            name="predictions",
+        )(x)
+    return x
+
+
+def variant(builder, name, **sizes):
+    """Returns `builder` with `sizes` and `name` as its defaults: one row of a paper's table.
+
+    Every default can be overridden, and an argument that `builder` does not know is Python's own
+    `TypeError`.
+    """
+    defaults = {"name": name.lower(), **sizes}
+    parameters = inspect.signature(builder).parameters
+    signature = inspect.Signature(
+        p.replace(default=defaults.get(p.name, p.default)) for p in parameters.values()
+    )
+
+    def build(*args, **kwargs):
+        try:
+            arguments = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}() {error}") from None
+        arguments.apply_defaults()
+        return builder(*arguments.args, **arguments.kwargs)
+
+    described = ", ".join(f"{key}={value}" for key, value in sizes.items())
+    build.__name__ = build.__qualname__ = name
+    build.__module__ = builder.__module__
+    build.__signature__ = signature
+    build.__doc__ = f"`{builder.__name__}({described})`; its docstring explains the arguments."
+    return build

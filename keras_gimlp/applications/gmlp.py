@@ -1,0 +1,173 @@
+"""gMLP and aMLP on images: "Pay Attention to MLPs" (Liu et al., 2021), arXiv:2105.08050."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gimlp.applications.common import (
+    check_head_arguments,
+    head,
+    image_input,
+    sources,
+    variant,
+)
+from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
+from keras_gimlp.weights import load_weights
+
+EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP-S has this one
+
+
+def gMLP(
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="gmlp",
+    *,
+    depth,
+    dim,
+    ffn_dim,
+    patch_size=16,
+    attention_dim=None,
+    drop_path_rate=0.0,
+):
+    """Builds gMLP for images, or aMLP where `attention_dim` is given.
+
+    The image is cut into patches, one token each. Every block expands the channels, lets a
+    `SpatialGatingUnit` mix the tokens, and contracts the channels again:
+
+        z = GELU(LayerNorm(x) U)
+        y = x + SpatialGatingUnit(z) V
+        y = x + SpatialGatingUnit(z, TinyAttention(LayerNorm(x))) V    in aMLP
+
+    There are no position embeddings: the spatial weights know the positions, and therefore the
+    image size is fixed when the model is built.
+
+    Args:
+        include_top: Whether the classifier follows the features. Defaults to `True`.
+        weights: `None` for newly initialized weights, or the path of a `.weights.h5` or `.keras`
+            file that a model of the same sizes was saved to. With `include_top=False` the
+            classifier in the file is left out. Defaults to `None`.
+        input_tensor: Optional Keras tensor of shape `(batch, height, width, channels)` to build the
+            model on.
+        input_shape: Optional tuple `(height, width, channels)` in pixels, any that `patch_size`
+            divides. Defaults to `(224, 224, 3)`.
+        pooling: What `include_top=False` returns: `None` the tokens after the last normalization,
+            of shape `(batch, tokens, dim)`; `"avg"` or `"max"` their mean or maximum, of shape
+            `(batch, dim)`. Defaults to `None`.
+        classes: Integer, the number of classes. Defaults to 1000.
+        classifier_activation: Activation of the classifier, `None` for logits. Defaults to
+            `"softmax"`.
+        name: Name of the model.
+        depth: Integer, number of blocks.
+        dim: Integer, channels of a token.
+        ffn_dim: Integer, even, channels of the expansion.
+        patch_size: Integer, pixels, the side of a patch. Defaults to 16.
+        attention_dim: Integer, size of the tiny attention's head, `None` for no attention.
+            Defaults to `None`.
+        drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
+            0 in the first. Survival is `1 - drop_path_rate`. Defaults to 0.
+
+    Returns:
+        A `keras.Model` that takes images preprocessed by `preprocess_input`.
+
+    Raises:
+        ValueError: If the arguments contradict each other, `patch_size` does not divide the image,
+            or the file in `weights` does not fit the model.
+
+    Differences from the paper:
+        The paper's totals lie 0.03M, 0.08M and 0.32M parameters above the count of what it
+        describes; this model has the described parts, as timm's has. What the paper leaves open
+        (epsilon, the initial spatial weights) follows timm.
+
+    Example:
+
+    ```python
+    from keras_gimlp import applications
+
+    model = applications.gMLP(
+        input_shape=(32, 32, 3), classes=10, depth=8, dim=128, ffn_dim=512, patch_size=4
+    )
+    model.summary()
+    ```
+
+    Reference:
+        Liu et al., "Pay Attention to MLPs" (2021), arXiv:2105.08050, Table 1 and Appendix A.
+    """
+    check_head_arguments(include_top, pooling, classes)
+    for argument, value in (("depth", depth), ("dim", dim), ("patch_size", patch_size)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(
+                f"`{argument}` must be a positive integer. Received: {argument}={value}"
+            )
+    if not 0 <= drop_path_rate < 1:
+        raise ValueError(
+            f"`drop_path_rate` must be in [0, 1). Received: drop_path_rate={drop_path_rate}"
+        )
+    inputs = image_input(input_tensor, input_shape)
+    height, width = inputs.shape[1:3]
+    if None in (height, width) or height % patch_size or width % patch_size:
+        raise ValueError(
+            "`patch_size` must divide a known image height and width, in pixels. Received: "
+            f"patch_size={patch_size}, image shape={tuple(inputs.shape[1:])}"
+        )
+
+    x = keras.layers.Conv2D(
+        dim, patch_size, strides=patch_size, data_format="channels_last", name="patch_embedding"
+    )(inputs)  # (B, H / P, W / P, C)
+    x = keras.layers.Reshape((-1, dim), name="tokens")(x)  # (B, N, C)
+    for i, rate in enumerate(np.linspace(0, drop_path_rate, depth)):
+        x = gmlp_block(x, ffn_dim, attention_dim, float(rate), name=f"block{i}")
+    x = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm")(x)
+    x = head(x, include_top, pooling, classes, classifier_activation)
+
+    model = keras.Model(sources(inputs), x, name=name)
+    if weights is not None:
+        load_weights(model, weights, leave_out=() if include_top else ("predictions",))
+    return model
+
+
+def gmlp_block(x, ffn_dim, attention_dim, drop_path_rate, name):
+    """One block of gMLP, or of aMLP with `attention_dim`, on tokens of shape `(batch, N, dim)`."""
+    y = keras.layers.LayerNormalization(epsilon=EPSILON, name=f"{name}_norm")(x)
+    z = keras.layers.Dense(ffn_dim, activation="gelu", name=f"{name}_expand")(y)
+    unit = SpatialGatingUnit(name=f"{name}_gate")
+    if attention_dim is None:
+        z = unit(z)
+    else:
+        z = unit(z, TinyAttention(ffn_dim // 2, attention_dim, name=f"{name}_attention")(y))
+    z = keras.layers.Dense(x.shape[-1], name=f"{name}_contract")(z)
+    if drop_path_rate:
+        # Dropout of whole examples: the mask has one value for all tokens and channels.
+        z = keras.layers.Dropout(
+            drop_path_rate, noise_shape=(None, 1, 1), name=f"{name}_drop_path"
+        )(z)
+    return keras.layers.Add(name=f"{name}_add")([x, z])
+
+
+def preprocess_input(images):
+    """Scales pixels from [0, 255] to [-1, 1], as in timm's gMLP (mean and deviation 0.5).
+
+    Args:
+        images: Array or tensor of any shape. Integers become floats; the argument itself is left as
+            it is. In a `tf.data` pipeline of another backend than TensorFlow, cast to float first.
+
+    Returns:
+        The scaled images, of the same shape.
+    """
+    if isinstance(images, np.ndarray):
+        images = images.astype(keras.config.floatx(), copy=False)
+    elif not keras.backend.is_float_dtype(keras.backend.standardize_dtype(images.dtype)):
+        images = ops.cast(images, keras.config.floatx())
+    return images / 127.5 - 1.0
+
+
+# Table 1. The stochastic depth is one minus the paper's survival probability.
+# fmt: off
+gMLP_Ti = variant(gMLP, "gMLP_Ti", depth=30, dim=128, ffn_dim=768,  drop_path_rate=0.00)  # 5,867,328
+gMLP_S  = variant(gMLP, "gMLP_S",  depth=30, dim=256, ffn_dim=1536, drop_path_rate=0.05)  # 19,422,656
+gMLP_B  = variant(gMLP, "gMLP_B",  depth=30, dim=512, ffn_dim=3072, drop_path_rate=0.20)  # 73,075,392
+# fmt: on

@@ -1,0 +1,6 @@
+"""One training job per file, each data -> model -> compile -> fit. Run one with `python -m`."""
+
+import os
+
+# Before TensorFlow is imported: its start-up messages say nothing about the run.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

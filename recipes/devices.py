@@ -1,0 +1,45 @@
+"""What has to be set before the first tensor is made, and what the work runs on."""
+
+import os
+import pathlib
+import platform
+import sys
+
+import keras
+
+
+def prepare(precision, seed):
+    """Sets seeds and precision, and keeps TensorFlow's hands off another backend's accelerator.
+
+    Args:
+        precision: Name of a Keras dtype policy, such as `"mixed_bfloat16"`.
+        seed: Integer, for Python, NumPy, TensorFlow and the backend.
+    """
+    if keras.backend.backend() != "tensorflow":
+        import tensorflow as tf
+
+        # tf.data would otherwise reserve the whole memory of every accelerator it sees.
+        for kind in ("GPU", "TPU"):
+            tf.config.set_visible_devices([], kind)
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(precision)
+
+
+def hardware():
+    """Returns the processor, the cores this process may use, and the backend's accelerators."""
+    name = platform.processor() or platform.machine()
+    if sys.platform == "linux":
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ", ".join([f"{name}, {cores} cores", *accelerators()])
+
+
+def accelerators():
+    """Returns the accelerators that the backend sees, by name."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    devices = keras.distribution.list_devices()
+    return [device for device in devices if not device.lower().startswith("cpu")]

@@ -1,0 +1,300 @@
+"""Trains an image classifier from scratch.
+
+    python -m recipes.image_classification                                    handwritten digits
+    python -m recipes.image_classification --config cifar10 --data_dir DIR    CIFAR-10
+
+The set-ups of "Pay Attention to MLPs" (arXiv:2105.08050, Table 2 and Appendix A) are the
+configurations `imagenet_gmlp_ti`, `imagenet_gmlp_s` and `imagenet_gmlp_b`: 72.3, 79.6 and 81.6 %
+top-1 there, 300 epochs on TPUv2 with 128 cores. Not reproduced yet. They use RandAugment where the
+paper has AutoAugment, which Keras has not. Results of our own are in `recipes/README.md`.
+"""
+
+import ast
+import dataclasses
+import inspect
+import math
+import pathlib
+import sys
+from typing import Literal
+
+import keras
+
+from keras_gimlp import applications
+from recipes import command_line, devices, image_data, runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    config: str = "digits"
+    """Name of the configuration that gives every other option its default: digits, cifar10,
+    imagenet_gmlp_ti, imagenet_gmlp_s, imagenet_gmlp_b."""
+    run_dir: str | None = None
+    """Folder of the run. The same command again continues the run in it. None:
+    runs/CONFIG-MODEL-BACKEND-seedSEED."""
+    seed: int = 0
+    """Of the initial weights, the order of the images, the augmentation and the dropout."""
+
+    model: str = "gMLP_Ti"
+    """Name of a vision model of keras_gimlp.applications."""
+    model_args: tuple[str, ...] = ("patch_size=1", "depth=4", "dim=48", "ffn_dim=192")
+    """Arguments of the model that replace its sizes, as NAME=VALUE."""
+    drop_path_rate: float | None = None
+    """Stochastic depth of the last block, in [0, 1). None: the model's own."""
+
+    data: str = "digits"
+    """digits (scikit-learn's), folder (a folder of class folders), or an image data set of
+    TensorFlow Datasets by name."""
+    data_dir: str | None = None
+    """Where the data lie: the folder of class folders, or the data folder of TensorFlow Datasets
+    (None: its default)."""
+    train_split: str = "train"
+    """Split to train on (TensorFlow Datasets)."""
+    test_split: str | None = None
+    """Split to test on (TensorFlow Datasets). None: validation, or else test."""
+    image_size: int = 8
+    """Side of the model's square images, in pixels."""
+    test_crop: float = 1.0
+    """Side of the test image's central crop, as a fraction of its shorter side."""
+    shuffle_buffer: int = 50_000
+    """Number of undecoded training images among which the next one is drawn."""
+
+    epochs: int = 40
+    """Passes over the training images."""
+    steps_per_epoch: int | None = None
+    """Batches of an epoch. None: as many as the training images fill."""
+    batch_size: int = 64
+    """Images of a batch."""
+    accumulation_steps: int = 1
+    """Batches whose gradients are averaged before the weights are changed."""
+
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW. Rises linearly from 0, then falls to 0 as a cosine."""
+    warmup_steps: int = 100
+    """Changes of the weights during which the learning rate rises."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay of the matrices. Biases and normalizations are not decayed."""
+    adam_epsilon: float = 1e-6
+    """Epsilon of AdamW."""
+    clip_norm: float | None = 1.0
+    """Largest norm of all gradients together. None: no clipping."""
+    ema: float | None = None
+    """Momentum of the moving average of the weights that is tested and saved. None: no average."""
+
+    label_smoothing: float = 0.1
+    """Fraction of the label spread over all classes."""
+    resized_crop: bool = False
+    """Cut out 8 to 100 % of the image's area at an aspect ratio of 3:4 to 4:3."""
+    crop_padding: int = 1
+    """Black pixels added on each side before a random crop."""
+    flip: bool = False
+    """Mirror half of the images."""
+    rand_augment_ops: int = 0
+    """Operations of RandAugment on each image."""
+    rand_augment_factor: float = 0.5
+    """Strength of RandAugment, in [0, 1]."""
+    random_erasing: float = 0.0
+    """Largest fraction of the image that RandomErasing fills with noise."""
+    mixup: float = 0.0
+    """Alpha of MixUp; 0 is none. With CutMix too, each mixes half of the batches."""
+    cutmix: float = 0.0
+    """Alpha of CutMix, in [0, 1]; 0 is none."""
+
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Precision of the computation; the weights are float32 in each."""
+
+
+DIGITS = Config()
+
+CIFAR10 = Config(
+    config="cifar10",
+    model_args=("patch_size=4", "depth=8", "dim=160", "ffn_dim=960"),
+    data="cifar10",
+    image_size=32,
+    epochs=10,
+    batch_size=128,
+    warmup_steps=400,
+    crop_padding=4,
+    flip=True,
+)
+
+# Appendix A of the paper; the batch is that of all devices together.
+IMAGENET = Config(
+    model_args=(),
+    data="imagenet2012",
+    image_size=224,
+    test_crop=0.875,
+    shuffle_buffer=10_000,
+    epochs=300,
+    batch_size=4096,
+    learning_rate=1e-3,
+    warmup_steps=10_000,
+    resized_crop=True,
+    crop_padding=0,
+    flip=True,
+    rand_augment_ops=2,
+    mixup=0.8,
+    cutmix=1.0,
+    precision="mixed_bfloat16",
+)
+
+CONFIGURATIONS = {
+    "digits": DIGITS,
+    "cifar10": CIFAR10,
+    "imagenet_gmlp_ti": dataclasses.replace(IMAGENET, config="imagenet_gmlp_ti", model="gMLP_Ti"),
+    "imagenet_gmlp_s": dataclasses.replace(IMAGENET, config="imagenet_gmlp_s", model="gMLP_S"),
+    "imagenet_gmlp_b": dataclasses.replace(IMAGENET, config="imagenet_gmlp_b", model="gMLP_B"),
+}
+
+
+def main(arguments=None):
+    config = command_line.parse(CONFIGURATIONS, __doc__, arguments)
+    command_line.one_of(config.model, applications.list_models(), "vision model")
+    devices.prepare(config.precision, config.seed)
+    data = image_data.load(config.data, config.data_dir, config.train_split, config.test_split)
+    steps_per_epoch = count_steps(config, data.train_size)
+
+    folder = pathlib.Path(config.run_dir or default_run_dir(config))
+    runs.open_run(folder, config)
+    if runs.is_complete(folder):
+        print(f"This run is complete: {folder}\n{(folder / 'summary.json').read_text()}")
+        return
+
+    model = build_model(config, data)
+    model.compile(
+        optimizer=build_optimizer(config, model, steps_per_epoch),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=config.label_smoothing
+        ),
+        metrics=[keras.metrics.CategoricalAccuracy("accuracy")],
+    )
+    first_epoch = runs.restore(model, folder)
+    print(
+        f"{config.model}, {model.count_params():,} parameters, on {keras.backend.backend()}. "
+        f"{config.data}: {data.train_size:,} training and {data.test_size:,} test images. "
+        f"Epochs {first_epoch + 1} to {config.epochs}, {steps_per_epoch:,} steps each. "
+        f"Run folder: {folder}"
+    )
+
+    if first_epoch < config.epochs:
+        train(config, model, data, folder, first_epoch, steps_per_epoch)
+    elif config.ema is not None:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    summary = runs.finish(folder, model, title=f"{config.model} on {config.data}")
+    print(
+        f"Test accuracy {summary['test_accuracy']:.2%} after {summary['epochs']} epochs, "
+        f"{summary['seconds']:.0f} s. Curves: {folder / 'curves.png'}, model: "
+        f"{folder / 'model.keras'}, all figures: {folder / 'summary.json'}"
+    )
+
+
+def train(config, model, data, folder, first_epoch, steps_per_epoch):
+    """Fits the compiled model from `first_epoch` on, testing after each epoch."""
+    callbacks = [
+        runs.Report(steps_per_epoch * config.batch_size),
+        keras.callbacks.CSVLogger(folder / "metrics.csv", append=True),
+        runs.Checkpoint(folder),
+        keras.callbacks.TerminateOnNaN(),
+    ]
+    if config.ema is not None:
+        callbacks.append(
+            keras.callbacks.SwapEMAWeights()
+        )  # tests the average, not the last weights
+    preprocess = applications.preprocess_input
+    history = model.fit(
+        image_data.training_batches(data, config, preprocess, first_epoch, steps_per_epoch),
+        validation_data=image_data.test_batches(data, config, preprocess),
+        epochs=config.epochs,
+        initial_epoch=first_epoch,
+        steps_per_epoch=steps_per_epoch,
+        callbacks=callbacks,
+        shuffle=False,  # the stream is shuffled already
+        verbose=1 if sys.stdout.isatty() else 2,
+    ).history
+    if not math.isfinite(history["loss"][-1]):
+        raise SystemExit(
+            f"The loss became {history['loss'][-1]} in epoch {first_epoch + len(history['loss'])}, "
+            f"so the training was stopped. {folder} keeps the state after the epoch before. Try a "
+            "lower --learning_rate or a smaller --clip_norm, with another --run_dir."
+        )
+
+
+def build_model(config, data):
+    """Returns the model that gives the logits of the data's classes."""
+    builder = getattr(applications, config.model)
+    arguments = {}
+    for pair in config.model_args:
+        name, _, value = pair.partition("=")
+        name = command_line.one_of(
+            name, inspect.signature(builder).parameters, f"argument of {config.model}"
+        )
+        arguments[name] = _literal(value)
+    if config.drop_path_rate is not None:
+        arguments["drop_path_rate"] = config.drop_path_rate
+    try:
+        return builder(
+            input_shape=(config.image_size, config.image_size, data.channels),
+            classes=len(data.class_names),
+            classifier_activation=None,
+            **arguments,
+        )
+    except (TypeError, ValueError) as error:
+        raise SystemExit(f"{config.model} cannot be built: {error}") from error
+
+
+def build_optimizer(config, model, steps_per_epoch):
+    """Returns AdamW with warm-up and cosine decay, without weight decay of biases and norms."""
+    updates = config.epochs * steps_per_epoch // config.accumulation_steps
+    if updates <= config.warmup_steps:
+        raise SystemExit(
+            f"The learning rate would rise for all of the run's {updates} changes of the weights. "
+            f"Received: --warmup_steps {config.warmup_steps}"
+        )
+    warmup = config.warmup_steps > 0
+    optimizer = keras.optimizers.AdamW(
+        keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup else config.learning_rate,
+            warmup_target=config.learning_rate if warmup else None,
+            warmup_steps=config.warmup_steps,
+            decay_steps=updates - config.warmup_steps,
+        ),
+        weight_decay=config.weight_decay,
+        epsilon=config.adam_epsilon,
+        global_clipnorm=config.clip_norm,
+        use_ema=config.ema is not None,
+        ema_momentum=0.99 if config.ema is None else config.ema,
+        gradient_accumulation_steps=(
+            config.accumulation_steps if config.accumulation_steps > 1 else None
+        ),
+    )
+    vectors = [variable for variable in model.trainable_variables if len(variable.shape) < 2]
+    optimizer.exclude_from_weight_decay(var_list=vectors)
+    return optimizer
+
+
+def count_steps(config, images):
+    """Returns the number of batches of an epoch."""
+    for field in ("epochs", "batch_size", "accumulation_steps"):
+        if getattr(config, field) < 1:
+            raise SystemExit(f"--{field} must be 1 or more. Received: {getattr(config, field)}")
+    if images < config.batch_size:
+        raise SystemExit(
+            f"--batch_size must be at most the number of training images, {images}. "
+            f"Received: {config.batch_size}"
+        )
+    return min(config.steps_per_epoch or images, images // config.batch_size)
+
+
+def default_run_dir(config):
+    """Returns the folder in which the same configuration is found again."""
+    return f"runs/{config.config}-{config.model}-{keras.backend.backend()}-seed{config.seed}"
+
+
+def _literal(value):
+    try:
+        return ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""The folder of a run: what it was, how it went, and the state from which it goes on.
+
+config.json       the configuration, and for each start the versions, the commit and the hardware
+metrics.csv       one row an epoch
+checkpoint-N.npz  the complete state after N epochs, replaced as a whole
+curves.png  model.keras  summary.json   written when the run is complete, in this order
+"""
+
+import csv
+import dataclasses
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+
+from recipes import devices
+
+PACKAGES = ("keras_gimlp", "keras", "numpy", "tensorflow", "jax", "torch")
+
+
+def open_run(folder, config):
+    """Makes the folder of a run, or checks that the one there is of the same configuration.
+
+    Ends the program, with nothing overwritten, if the folder holds anything else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {"backend": keras.backend.backend(), **_plain(config)}
+    path = folder / "config.json"
+    if path.exists():
+        record = json.loads(path.read_text())
+        found = record["config"]
+        differences = [
+            f"{key} is {found.get(key)!r} there and {wanted.get(key)!r} here"
+            for key in sorted(found.keys() | wanted.keys())
+            if found.get(key) != wanted.get(key)
+        ]
+        if differences:
+            raise SystemExit(
+                f"{folder} holds a run of another configuration, which was left as it is: "
+                f"{'; '.join(differences)}. Choose another --run_dir."
+            )
+    elif any(folder.iterdir()):
+        raise SystemExit(
+            f"{folder} holds files but no run, and was left as it is. Choose another --run_dir."
+        )
+    else:
+        record = {"config": wanted, "starts": []}
+    if not is_complete(folder):
+        record["starts"].append(_circumstances())
+        write_json(path, record)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps the complete state of the training after each epoch, as one file.
+
+    Keras' `BackupAndRestore` keeps neither the seeds of the dropouts nor, in one step with the
+    weights, the number of the epoch: a run killed in between would repeat an epoch. Here the name
+    of the file is the number, and the file appears complete or not at all.
+
+    An epoch whose loss is not finite is not kept, so that the last good state stays.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            return
+        state = [keras.ops.convert_to_numpy(variable) for variable in _state(self.model)]
+        unfinished = self.folder / "checkpoint.unfinished"
+        with open(unfinished, "wb") as file:
+            np.savez(file, *state)
+            file.flush()
+            os.fsync(file.fileno())
+        earlier = _checkpoints(self.folder)
+        os.replace(unfinished, self.folder / f"checkpoint-{epoch + 1}.npz")
+        for path in earlier.values():
+            path.unlink()
+
+
+def restore(model, folder):
+    """Sets the compiled `model` to the last state kept in `folder`.
+
+    Rows of `metrics.csv` that belong to later epochs are removed, since those will be run again.
+
+    Returns:
+        The number of epochs that were completed, 0 in a new run.
+    """
+    checkpoints = _checkpoints(folder)
+    epochs = max(checkpoints, default=0)
+    if epochs:
+        model.optimizer.build(model.trainable_variables)
+        with np.load(checkpoints[epochs], allow_pickle=False) as state:
+            for variable, value in zip(_state(model), state.values(), strict=True):
+                variable.assign(value)
+    rows = [row for row in read_metrics(folder) if int(row["epoch"]) < epochs]
+    if (folder / "metrics.csv").exists():
+        _write_metrics(folder, rows)
+    return epochs
+
+
+class Report(keras.callbacks.Callback):
+    """Adds learning rate, seconds and training images per second to what each epoch reports.
+
+    Comes before the callbacks that write the reports.
+    """
+
+    def __init__(self, images_per_epoch):
+        super().__init__()
+        self.images_per_epoch = images_per_epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begin = time.perf_counter()
+
+    def on_test_begin(self, logs=None):
+        self.trained = time.perf_counter() - self.begin
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["learning_rate"] = float(
+            keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        )
+        logs["images_per_second"] = self.images_per_epoch / self.trained
+        logs["seconds"] = time.perf_counter() - self.begin
+
+
+def finish(folder, model, title):
+    """Writes the curves, the model and last the summary, which marks the run as complete.
+
+    Returns:
+        The summary: a dictionary.
+    """
+    plot_curves(folder, title)
+    # Another model of the same layers, which has no optimizer to save.
+    keras.Model(model.inputs, model.outputs, name=model.name).save(folder / "model.keras")
+    rows = read_metrics(folder)
+    summary = {
+        "test_accuracy": float(rows[-1]["val_accuracy"]),
+        "test_loss": float(rows[-1]["val_loss"]),
+        "epochs": len(rows),
+        "parameters": model.count_params(),
+        "seconds": sum(float(row["seconds"]) for row in rows),
+        "images_per_second": float(np.median([float(row["images_per_second"]) for row in rows])),
+        "backend": keras.backend.backend(),
+        "hardware": devices.hardware(),
+    }
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def is_complete(folder):
+    """Returns whether the run in `folder` has nothing left to do."""
+    return (folder / "summary.json").exists()
+
+
+def read_metrics(folder):
+    """Returns the complete rows of `metrics.csv`, oldest first."""
+    path = folder / "metrics.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return [row for row in csv.DictReader(file) if None not in (*row, *row.values())]
+
+
+def plot_curves(folder, title):
+    """Draws the losses and accuracies in `metrics.csv` over the epochs into `curves.png`."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    rows = read_metrics(folder)
+    epochs = [int(row["epoch"]) + 1 for row in rows]
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for key, label in ((metric, "training"), (f"val_{metric}", "test")):
+            axes.plot(epochs, [float(row[key]) for row in rows], label=label, marker=".")
+        axes.set(xlabel="epoch", ylabel=metric)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(title)
+    figure.savefig(folder / "curves.png", dpi=120)
+
+
+def write_json(path, content):
+    """Writes `content` to `path` as a whole: a reader sees the old file or the new one."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(unfinished, path)
+
+
+def _state(model):
+    """Returns all variables that the course of a training depends on, in a fixed order."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    variables = [*model.variables, *model.optimizer.variables]
+    return [variable for variable in variables if id(variable) not in metrics]
+
+
+def _checkpoints(folder):
+    return {int(p.stem.split("-")[1]): p for p in folder.glob("checkpoint-*.npz")}
+
+
+def _write_metrics(folder, rows):
+    path = folder / "metrics.csv"
+    if not rows:
+        path.unlink()
+        return
+    unfinished = folder / "metrics.unfinished"
+    with open(unfinished, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(unfinished, path)
+
+
+def _plain(config):
+    """Returns the fields of `config` as JSON gives them back, without the folder itself."""
+    fields = dataclasses.asdict(config)
+    del fields["run_dir"]
+    return json.loads(json.dumps(fields))
+
+
+def _circumstances():
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": [sys.executable, *sys.orig_argv[1:]],
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "hardware": devices.hardware(),
+    }
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit():
+    """Returns the commit of this checkout, with `+changes` where files differ from it."""
+
+    def git(*arguments):
+        command = ["git", "-C", str(pathlib.Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

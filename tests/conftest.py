@@ -1,0 +1,31 @@
+"""The suite runs once per backend: `KERAS_BACKEND` says on which."""
+
+import importlib.util
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if importlib.util.find_spec("torch"):
+    import torch  # noqa: F401  before TensorFlow: the other way round can crash the process
+
+import keras
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+@pytest.fixture(autouse=True)
+def fresh_state():
+    """Every test starts from the same seed, and leaves no global policy behind."""
+    policy = keras.config.dtype_policy()
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

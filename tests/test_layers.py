@@ -1,0 +1,272 @@
+"""Formulas of the layers, and the invariants that hold for every public layer."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_gimlp import layers
+from tests import reference
+from tests.descriptions import DESCRIPTIONS
+
+EVERY_LAYER = pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda d: d.name)
+
+
+def run(layer, inputs, **kwargs):
+    return ops.convert_to_numpy(layer(**inputs, **kwargs)).astype("float32")
+
+
+def randomize(layer, rng):
+    for variable in layer.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+
+
+def model_of(description, **kwargs):
+    inputs = {name: keras.Input(shape[1:], name=name) for name, shape in description.inputs.items()}
+    return keras.Model(inputs, description.make(name="layer", **kwargs)(**inputs))
+
+
+# Formulas
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("added", [False, True])
+def test_spatial_gating_unit_equals_the_formula(rng, added, masked):
+    x, addend = rng.normal(size=(2, 6, 8)), rng.normal(size=(2, 6, 4))
+    mask = np.array([[1, 1, 0, 1, 0, 1], [1, 1, 1, 1, 1, 0]], "bool")
+    layer = layers.SpatialGatingUnit(epsilon=1e-3)
+    layer.build((None, 6, 8))
+    randomize(layer, rng)
+    gamma, beta, kernel, bias = (ops.convert_to_numpy(v) for v in layer.trainable_variables)
+    expected = [
+        reference.spatial_gating_unit(
+            x[i],
+            gamma,
+            beta,
+            kernel.T,
+            bias,
+            epsilon=1e-3,
+            addend=addend[i] if added else None,
+            mask=mask[i] if masked else None,
+        )
+        for i in range(2)
+    ]
+    inputs = {"inputs": x.astype("float32")}
+    if added:
+        inputs["gate_addend"] = addend.astype("float32")
+    outputs = run(layer, inputs, mask=mask if masked else None)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_tiny_attention_equals_the_formula(rng, masked):
+    x = rng.normal(size=(2, 6, 8))
+    mask = np.array([[1, 1, 0, 1, 0, 1], [1, 1, 1, 1, 1, 0]], "bool")
+    layer = layers.TinyAttention(units=5, attention_dim=4)
+    layer.build((None, 6, 8))
+    randomize(layer, rng)
+    parameters = [ops.convert_to_numpy(v) for v in layer.trainable_variables]
+    expected = [
+        reference.tiny_attention(x[i], *parameters, mask=mask[i] if masked else None)
+        for i in range(2)
+    ]
+    outputs = run(layer, {"inputs": x.astype("float32")}, mask=mask if masked else None)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_new_spatial_gating_unit_passes_one_half_through(rng):
+    x = rng.normal(size=(2, 6, 8)).astype("float32")
+    layer = layers.SpatialGatingUnit()
+    np.testing.assert_allclose(run(layer, {"inputs": x}), x[..., :4], rtol=1e-4)
+    kernel = ops.convert_to_numpy(layer.spatial.kernel)
+    assert 1e-7 < kernel.std() < 1e-5  # near zero, but not symmetric
+
+
+def test_tiny_attention_with_nothing_to_attend_to_is_finite(rng):
+    x = rng.normal(size=(1, 6, 8)).astype("float32")
+    layer = layers.TinyAttention(units=5, attention_dim=4)
+    assert np.isfinite(run(layer, {"inputs": x}, mask=np.zeros((1, 6), "bool"))).all()
+
+
+def test_layers_use_the_mask_that_arrives_with_their_inputs(rng):
+    x = rng.normal(size=(2, 6, 8)).astype("float32")
+    x[:, 4:] = 0.0
+    mask = np.array([[1, 1, 1, 1, 0, 0]] * 2, "bool")
+    for description in DESCRIPTIONS[::2]:
+        layer = description.make()
+        masked = keras.layers.Masking()(x)
+        np.testing.assert_allclose(
+            run(layer, {"inputs": masked}), run(layer, {"inputs": x}, mask=mask), rtol=1e-6
+        )
+
+
+# Invariants
+
+
+def test_every_public_layer_is_described():
+    public = {value for value in vars(layers).values() if inspect.isclass(value)}
+    assert {description.layer for description in DESCRIPTIONS} == public
+
+
+@EVERY_LAYER
+def test_description_gives_every_argument_another_value_than_its_default(description):
+    parameters = inspect.signature(description.layer).parameters
+    defaults = {name: p.default for name, p in parameters.items() if name != "kwargs"}
+    assert defaults.keys() == description.arguments.keys()
+    assert all(description.arguments[name] != default for name, default in defaults.items())
+
+
+@EVERY_LAYER
+def test_config_makes_the_same_layer_again(description):
+    layer = description.make(name="layer", dtype="mixed_bfloat16", trainable=False)
+    again = description.layer.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    for name in description.arguments:
+        value, other = getattr(layer, name), getattr(again, name)
+        if isinstance(value, keras.initializers.Initializer):
+            value, other = value.get_config(), other.get_config()
+        assert value == other
+
+
+@EVERY_LAYER
+def test_saved_and_loaded_model_gives_the_same(description, tmp_path):
+    model = model_of(description)
+    inputs = description.draw()
+    expected = model.predict(inputs, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.predict(inputs, verbose=0), expected, rtol=1e-6)
+
+    other = model_of(description)
+    for variable in other.variables:
+        variable.assign(variable + 1)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_allclose(other.predict(inputs, verbose=0), expected, rtol=1e-6)
+
+
+@EVERY_LAYER
+def test_symbolic_shape_is_the_real_shape(description):
+    shape = run(description.make(), description.draw()).shape
+    assert model_of(description).output_shape == (None, *shape[1:])
+    assert description.make().compute_output_shape(description.inputs["inputs"]) == shape
+
+
+@EVERY_LAYER
+def test_every_trainable_weight_moves_in_one_step(description):
+    model = model_of(description)
+    before = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
+    targets = run(model.get_layer("layer"), description.draw()) + 1
+    model.compile(optimizer=keras.optimizers.Adam(0.01, epsilon=1e-12), loss="mse")
+    model.fit(description.draw(), targets, verbose=0)
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        assert np.abs(ops.convert_to_numpy(variable) - old).max() > 1e-4, variable.path
+
+
+@EVERY_LAYER
+def test_layer_computes_in_its_own_dtype_policy(description):
+    inputs = description.draw()
+    layer = description.make(dtype="mixed_bfloat16")
+    outputs = layer(**inputs)
+    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
+    assert {v.dtype for v in layer.weights} == {"float32"}
+
+    exact = description.make()
+    exact.build(description.inputs["inputs"])
+    exact.set_weights([ops.convert_to_numpy(w) for w in layer.weights])
+    expected = run(exact, inputs)
+    error = np.abs(ops.convert_to_numpy(ops.cast(outputs, "float32")) - expected).max()
+    assert 0 < error < 0.03 * np.abs(expected).max()
+
+
+@EVERY_LAYER
+def test_layer_does_not_depend_on_batch_mates(description):
+    layer = description.make()
+    inputs = description.draw()
+    together = run(layer, inputs)
+    for i in range(len(together)):
+        alone = run(layer, {name: value[i : i + 1] for name, value in inputs.items()})
+        np.testing.assert_allclose(alone[0], together[i], rtol=1e-5, atol=1e-6)
+
+
+@EVERY_LAYER
+def test_layer_does_not_depend_on_masked_tokens(description):
+    layer = description.make()
+    mask = np.array([[1, 1, 1, 1, 0, 0], [1, 1, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1]], "bool")
+    inputs = description.draw()
+    changed = {
+        name: np.where(mask[..., None], value, description.draw(seed=1)[name])
+        for name, value in inputs.items()
+    }
+    outputs = run(layer, inputs, mask=mask)[mask]
+    np.testing.assert_allclose(run(layer, changed, mask=mask)[mask], outputs, rtol=1e-5, atol=1e-6)
+    assert np.abs(run(layer, inputs)[mask] - outputs).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "description", [d for d in DESCRIPTIONS if d.mixes_any_length], ids=lambda d: d.name
+)
+def test_layer_does_not_depend_on_the_length_of_the_padding(description):
+    layer = description.make()
+    short, long = description.draw(), description.draw(seed=1, tokens=9)
+    for name, value in short.items():
+        long[name][:, :6] = value
+    mask = np.arange(9) < np.array([[6], [6], [6]])
+    np.testing.assert_allclose(
+        run(layer, long, mask=mask)[:, :6], run(layer, short), rtol=1e-5, atol=1e-6
+    )
+
+
+@EVERY_LAYER
+@pytest.mark.parametrize("lora", [False, True])
+def test_layer_quantizes_to_int8_with_and_without_lora(description, lora):
+    model = model_of(description)
+    inputs = description.draw()
+    expected = model.predict(inputs, verbose=0)
+    dense = [
+        x for x in vars(model.get_layer("layer")).values() if isinstance(x, keras.layers.Dense)
+    ]
+    for layer in dense if lora else []:
+        layer.enable_lora(2)
+    # Keras says which layers it passes over; those that it quantized are asserted.
+    with pytest.warns(UserWarning, match="does not have a `quantize` method"):
+        model.quantize("int8")
+    assert [layer.quantization_mode for layer in dense] == ["int8"] * len(dense)
+    error = np.abs(model.predict(inputs, verbose=0) - expected).max()
+    assert 0 < error < 0.05 * np.abs(expected).max()
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((2, 6, 7), "must be even. Received: inputs.shape=\\(2, 6, 7\\)"),
+        ((None, None, 8), "tokens and channels known. Received: inputs.shape=\\(None, None, 8\\)"),
+        ((2, 8), "\\(batch, tokens, channels\\)"),
+    ],
+)
+def test_spatial_gating_unit_refuses_shapes_that_it_cannot_gate(shape, message):
+    with pytest.raises(ValueError, match=message):
+        layers.SpatialGatingUnit().build(shape)
+
+
+def test_spatial_gating_unit_refuses_another_number_of_tokens():
+    layer = layers.SpatialGatingUnit()
+    layer(np.zeros((1, 6, 8), "float32"))
+    with pytest.raises(ValueError, match="expected axis 1 of input shape to have value 6"):
+        layer(np.zeros((1, 7, 8), "float32"))
+
+
+@pytest.mark.parametrize("arguments", [{"units": 0}, {"units": 4, "attention_dim": 2.5}])
+def test_tiny_attention_refuses_sizes_that_are_not_positive_integers(arguments):
+    with pytest.raises(ValueError, match="must be a positive integer. Received:"):
+        layers.TinyAttention(**arguments)
+
+
+def test_tiny_attention_refuses_unknown_channels():
+    with pytest.raises(ValueError, match="channels known"):
+        layers.TinyAttention(4).build((None, 6, None))
