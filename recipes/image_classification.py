@@ -152,13 +152,6 @@ def main(arguments=None):
     devices.prepare(config.precision, config.seed)
     data = image_data.load(config.data, config.data_dir, config.train_split, config.test_split)
     steps_per_epoch = count_steps(config, data.train_size)
-
-    folder = pathlib.Path(config.run_dir or default_run_dir(config))
-    runs.open_run(folder, config)
-    if runs.is_complete(folder):
-        print(f"This run is complete: {folder}\n{(folder / 'summary.json').read_text()}")
-        return
-
     model = build_model(config, data)
     model.compile(
         optimizer=build_optimizer(config, model, steps_per_epoch),
@@ -167,6 +160,12 @@ def main(arguments=None):
         ),
         metrics=[keras.metrics.CategoricalAccuracy("accuracy")],
     )
+
+    folder = pathlib.Path(config.run_dir or default_run_dir(config))
+    runs.open_run(folder, config)
+    if runs.is_complete(folder):
+        print(f"This run is complete: {folder}\n{(folder / 'summary.json').read_text()}")
+        return
     first_epoch = runs.restore(model, folder)
     print(
         f"{config.model}, {model.count_params():,} parameters, on {keras.backend.backend()}. "
@@ -174,11 +173,11 @@ def main(arguments=None):
         f"Epochs {first_epoch + 1} to {config.epochs}, {steps_per_epoch:,} steps each. "
         f"Run folder: {folder}"
     )
-
     if first_epoch < config.epochs:
         train(config, model, data, folder, first_epoch, steps_per_epoch)
     elif config.ema is not None:
         model.optimizer.finalize_variable_values(model.trainable_variables)
+
     summary = runs.finish(folder, model, title=f"{config.model} on {config.data}")
     print(
         f"Test accuracy {summary['test_accuracy']:.2%} after {summary['epochs']} epochs, "

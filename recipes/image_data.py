@@ -130,7 +130,7 @@ def training_batches(data, config, preprocess, first_epoch, steps_per_epoch):
         steps_per_epoch: Integer, batches of one epoch.
     """
     per_epoch = steps_per_epoch * config.batch_size
-    augment = augmentation(config)
+    augment = augmentation(config, data.channels)
     mix = mixing(config)
 
     def one_epoch(epoch):
@@ -144,8 +144,8 @@ def training_batches(data, config, preprocess, first_epoch, steps_per_epoch):
 
     def prepare(number, example):
         image, label = example
-        image = augment(data.decode(image), seed=tf.stack([tf.cast(config.seed, tf.int64), number]))
-        image.set_shape((config.image_size, config.image_size, data.channels))
+        seed = tf.stack([tf.constant(config.seed, tf.int64), number])
+        image = augment(data.decode(image), seed)
         return image, tf.one_hot(label, len(data.class_names))
 
     # With a global seed of 0, TensorFlow 2.21 cannot shuffle by a seed that is a tensor.
@@ -169,7 +169,7 @@ def test_batches(data, config, preprocess):
 
     def prepare(image, label):
         image = resize_and_crop(data.decode(image), config.image_size, config.test_crop)
-        image.set_shape((config.image_size, config.image_size, data.channels))
+        image = tf.ensure_shape(image, (config.image_size, config.image_size, data.channels))
         return image, tf.one_hot(label, len(data.class_names))
 
     return (
@@ -180,7 +180,7 @@ def test_batches(data, config, preprocess):
     )
 
 
-def augmentation(config):
+def augmentation(config, channels):
     """Returns the function from one image of any size, and a seed, to one augmented image."""
     size = config.image_size
     layers = []
@@ -213,10 +213,11 @@ def augmentation(config):
         if config.crop_padding:
             padding = [[config.crop_padding] * 2] * 2 + [[0, 0]]
             image = tf.image.stateless_random_crop(
-                tf.pad(image, padding), (size, size, image.shape[-1]), crop_seed
+                tf.pad(image, padding), (size, size, channels), crop_seed
             )
         if config.flip:
             image = tf.image.stateless_random_flip_left_right(image, flip_seed)
+        image = tf.ensure_shape(image, (size, size, channels))
         for layer in layers:
             image = layer(image, training=True)
         return image

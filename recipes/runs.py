@@ -31,7 +31,10 @@ def open_run(folder, config):
 
     Ends the program, with nothing overwritten, if the folder holds anything else.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"The run folder cannot be made: {error}") from error
     wanted = {"backend": keras.backend.backend(), **_plain(config)}
     path = folder / "config.json"
     if path.exists():

@@ -50,16 +50,18 @@ def fill(model, tensors, source):
         ValueError: If names or shapes differ between `tensors` and the model.
     """
     variables = by_layer_and_position(model)
+    missing = [variable.path for name, variable in variables.items() if name not in tensors]
+    unknown = [name for name in tensors if name not in variables]
     wrong_shapes = [
-        f"{name} is {tensors[name].shape} in the file and {tuple(variable.shape)} in the model"
+        f"{variable.path} is {tensors[name].shape} in the file and {tuple(variable.shape)} here"
         for name, variable in variables.items()
         if name in tensors and tensors[name].shape != tuple(variable.shape)
     ]
     faults = [
         fault
         for fault in (
-            _listed("missing from the file", [name for name in variables if name not in tensors]),
-            _listed("unknown to the model", [name for name in tensors if name not in variables]),
+            _listed("missing from the file", missing),
+            _listed("unknown to the model", unknown),
             _listed("of another shape", wrong_shapes),
         )
         if fault

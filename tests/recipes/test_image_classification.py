@@ -1,0 +1,266 @@
+"""The recipe as its users run it: whole runs, continued runs, and mistakes."""
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gimlp import applications
+from recipes import image_classification, image_data, runs
+from tests.conftest import ROOT
+
+TINY = ("--model_args", "patch_size=4", "depth=2", "dim=8", "ffn_dim=16")
+SHORT = (*TINY, "--epochs", "2", "--steps_per_epoch", "2", "--warmup_steps", "1")
+
+
+def run(*arguments):
+    image_classification.main([str(argument) for argument in arguments])
+
+
+def rows(folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(folder):
+    return keras.saving.load_model(folder / "model.keras").get_weights()
+
+
+def assert_same_weights(folder, other):
+    for expected, got in zip(weights(folder), weights(other), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("name", applications.list_models())
+def test_every_vision_model_trains_by_name(name, tmp_path):
+    run("--run_dir", tmp_path, "--model", name, *SHORT)
+    assert json.loads((tmp_path / "summary.json").read_text())["epochs"] == 2
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10", "imagenet_gmlp_s"])
+def test_configuration_runs_for_two_steps(name, tmp_path):
+    # On digits and a small model; everything else, the augmentation above all, is as configured.
+    small = ("--data", "digits", "--image_size", "8", "--batch_size", "4", *TINY)
+    short = ("--epochs", "1", "--steps_per_epoch", "2", "--warmup_steps", "0")
+    run("--config", name, *small, *short, "--run_dir", tmp_path)
+    assert np.isfinite(float(rows(tmp_path)[0]["loss"]))
+
+
+def test_configurations_of_imagenet_differ_in_the_model_alone():
+    for size in ("Ti", "S", "B"):
+        config = image_classification.CONFIGURATIONS[f"imagenet_gmlp_{size.lower()}"]
+        assert config.model == f"gMLP_{size}"
+        assert dataclasses.replace(config, config="", model="") == dataclasses.replace(
+            image_classification.IMAGENET, config="", model=""
+        )
+
+
+def test_a_run_writes_its_folder(tmp_path, capsys):
+    run("--run_dir", tmp_path / "run", *SHORT)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "config.json",
+        "metrics.csv",
+        "checkpoint-2.npz",
+        "curves.png",
+        "model.keras",
+        "summary.json",
+    }
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["config"]["steps_per_epoch"] == 2
+    assert record["config"]["backend"] == keras.backend.backend()
+    (start,) = record["starts"]
+    assert start["versions"]["keras"] == keras.__version__
+    assert start.keys() == {"time", "command", "commit", "python", "versions", "hardware"}
+
+    table = rows(tmp_path / "run")
+    assert [row["epoch"] for row in table] == ["0", "1"]
+    assert all(float(row["images_per_second"]) > 0 for row in table)
+    # 4 updates, of which 1 warms up: after the 2nd of them the cosine has run for a third.
+    assert float(table[0]["learning_rate"]) == pytest.approx(2e-3 * 0.75, rel=1e-5)
+    assert float(table[1]["learning_rate"]) == pytest.approx(0, abs=1e-9)
+
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["test_accuracy"] == float(table[-1]["val_accuracy"])
+    assert f"Test accuracy {summary['test_accuracy']:.2%} after 2 epochs" in capsys.readouterr().out
+
+
+def test_lines_are_plain_where_there_is_no_terminal(tmp_path, capsys):
+    run("--run_dir", tmp_path, *SHORT)
+    output = capsys.readouterr().out
+    assert "\r" not in output
+    assert "\x1b" not in output
+    assert output.count("val_accuracy") == 2
+
+
+def test_saved_model_is_the_moving_average_that_was_tested_on_every_image(tmp_path):
+    # Batches of 64 leave 40 of the 360 test images for a smaller last batch.
+    run("--run_dir", tmp_path / "last", *SHORT)
+    run("--run_dir", tmp_path / "average", *SHORT, "--ema", "0.5")
+    for last, average in zip(
+        weights(tmp_path / "last"), weights(tmp_path / "average"), strict=True
+    ):
+        assert np.abs(last - average).max() > 1e-5
+    images, labels = zip(*[(x.numpy(), int(y)) for x, y in image_data.digits().test], strict=True)
+    assert len(images) == 360
+    for folder in (tmp_path / "last", tmp_path / "average"):
+        model = keras.saving.load_model(folder / "model.keras")
+        logits = model.predict(applications.preprocess_input(np.stack(images)), verbose=0)
+        summary = json.loads((folder / "summary.json").read_text())
+        accuracy = np.mean(logits.argmax(-1) == labels)
+        assert summary["test_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+
+
+def test_a_complete_run_is_not_run_again(tmp_path, capsys):
+    run("--run_dir", tmp_path, *SHORT)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    run("--run_dir", tmp_path, *SHORT)
+    assert "This run is complete" in capsys.readouterr().out
+    assert before == {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+MOMENTS = {
+    "in an epoch": (runs.Report, "on_test_begin"),
+    "before the checkpoint": (runs.Checkpoint, "on_epoch_end"),
+    "after the last epoch": (runs, "plot_curves"),
+}
+EVERYTHING = (*SHORT, "--epochs", "3", "--flip", "--drop_path_rate", "0.5", "--ema", "0.9",
+              "--accumulation_steps", "3")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    run("--run_dir", folder, *EVERYTHING)
+    return folder
+
+
+def kill_and_continue(moment, folder, options, monkeypatch):
+    place, name = MOMENTS[moment]
+    original, calls = getattr(place, name), []
+
+    def killed(*arguments, **kwargs):
+        calls.append(1)
+        if len(calls) == 2 or moment == "after the last epoch":
+            raise Killed
+        return original(*arguments, **kwargs)
+
+    monkeypatch.setattr(place, name, killed)
+    with pytest.raises(Killed):
+        run("--run_dir", folder, *options)
+    monkeypatch.undo()
+    run("--run_dir", folder, *options)
+
+
+# The raised exception, unlike a real end of the process, leaves the file of the csv open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_continued_run_is_the_uninterrupted_one(moment, whole, tmp_path, monkeypatch):
+    kill_and_continue(moment, tmp_path, EVERYTHING, monkeypatch)
+    assert_same_weights(whole, tmp_path)
+    expected, got = (
+        [{k: v for k, v in row.items() if "second" not in k} for row in rows(folder)]
+        for folder in (whole, tmp_path)
+    )
+    assert [row["epoch"] for row in got] == ["0", "1", "2"]
+    assert got == expected
+    assert len(json.loads((tmp_path / "config.json").read_text())["starts"]) == 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_continued_run_keeps_the_loss_scale_of_float16(tmp_path, monkeypatch):
+    options = (*SHORT, "--epochs", "3", "--precision", "mixed_float16")
+    run("--run_dir", tmp_path / "whole", *options)
+    kill_and_continue("in an epoch", tmp_path / "killed", options, monkeypatch)
+    assert_same_weights(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_run_killed_by_the_system_continues(tmp_path):
+    options = (*TINY, "--epochs", "4", "--warmup_steps", "5", "--drop_path_rate", "0.2")
+    run("--run_dir", tmp_path / "whole", *options)
+    command = [sys.executable, "-m", "recipes.image_classification", *options]
+    command += ["--run_dir", str(tmp_path / "killed")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while not (tmp_path / "killed" / "checkpoint-1.npz").exists():
+        assert process.poll() is None, process.stdout.read().decode()
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not runs.is_complete(tmp_path / "killed")
+    run("--run_dir", tmp_path / "killed", *options)
+    assert_same_weights(tmp_path / "whole", tmp_path / "killed")
+    assert [row["epoch"] for row in rows(tmp_path / "killed")] == ["0", "1", "2", "3"]
+
+
+# Mistakes
+
+
+def test_a_folder_of_another_configuration_is_refused(tmp_path):
+    run("--run_dir", tmp_path, *SHORT)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(
+        SystemExit, match="epochs is 2 there and 3 here; seed is 0 there and 1 here"
+    ):
+        run("--run_dir", tmp_path, *SHORT, "--epochs", "3", "--seed", "1")
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(SystemExit, match="holds files but no run"):
+        run("--run_dir", tmp_path, *SHORT)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path, monkeypatch):
+    original = image_data.training_batches
+
+    def poisoned(*arguments):
+        batches = original(*arguments).enumerate()
+        return batches.map(lambda i, xy: (xy[0] if i < 3 else xy[0] * float("nan"), xy[1]))
+
+    monkeypatch.setattr(image_data, "training_batches", poisoned)
+    options = (*SHORT, "--epochs", "4", "--run_dir", tmp_path)
+    with pytest.raises(SystemExit, match="The loss became nan in epoch 2, .*keeps the state after"):
+        run(*options)
+    assert [path.name for path in tmp_path.glob("checkpoint*")] == ["checkpoint-1.npz"]
+    assert not runs.is_complete(tmp_path)
+    monkeypatch.undo()
+    run(*options)
+    assert [row["epoch"] for row in rows(tmp_path)] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--model", "gMLP_X"), "no vision model named 'gMLP_X'. Did you mean gMLP_"),
+        (("--model_args", "dept=2"), "no argument of gMLP_Ti named 'dept'. Did you mean depth"),
+        (("--model_args", "patch_size=3"), "gMLP_Ti cannot be built: `patch_size` must divide"),
+        (("--model_args", "depth=two"), "gMLP_Ti cannot be built: `depth` must be a positive"),
+        (("--data", "digit"), "no data set named 'digit'. Did you mean digits"),
+        (("--batch_size", "2000"), "at most the number of training images, 1437"),
+        (("--epochs", "0"), "--epochs must be 1 or more. Received: 0"),
+        (("--warmup_steps", "880"), "would rise for all of the run's 880 changes"),
+    ],
+)
+def test_wrong_options_are_explained_and_leave_no_folder(options, message, tmp_path):
+    with pytest.raises(SystemExit, match=message):
+        run("--run_dir", tmp_path / "run", *options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_cannot_be_made_is_explained(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="The run folder cannot be made"):
+        run("--run_dir", tmp_path / "file" / "run", *SHORT)

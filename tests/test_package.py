@@ -1,0 +1,79 @@
+"""What importing needs, and what passes from one backend to another."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+
+import keras_gimlp
+from keras_gimlp import applications
+from tests.conftest import ROOT
+from tests.test_gmlp import images, tiny
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def python(code, *arguments, backend=None):
+    """Runs `code` in a new process and returns what it prints."""
+    environment = os.environ | {"KERAS_BACKEND": backend or keras.backend.backend()}
+    environment["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_importing_loads_no_other_backend_and_no_recipe_library():
+    # Keras itself imports TensorFlow where it is installed, so it is made impossible to find.
+    optional = {"tensorflow", "keras_hub", "keras_nlp", "tensorflow_datasets", "sklearn", "tyro"}
+    optional -= {keras.backend.backend()}
+    python(
+        "import sys\n"
+        f"sys.modules |= dict.fromkeys({sorted(optional)})\n"
+        "import keras_gimlp\n"
+        "model = keras_gimlp.applications.gMLP_Ti(depth=1, weights=None)\n"
+        "assert model.count_params() > 0\n"
+    )
+
+
+def test_a_model_saved_here_predicts_the_same_on_every_installed_backend(tmp_path):
+    model = tiny(classes=3, attention_dim=4, drop_path_rate=0.1)
+    x = images(4, 8, 8, 3)
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", x)
+    expected = model.predict(x, verbose=0)
+    for backend in filter(importlib.util.find_spec, BACKENDS):
+        python(
+            "import sys, keras, numpy as np, keras_gimlp\n"
+            "folder = sys.argv[1]\n"
+            "model = keras.saving.load_model(f'{folder}/model.keras')\n"
+            "np.save(f'{folder}/y.npy', model.predict(np.load(f'{folder}/x.npy'), verbose=0))\n",
+            tmp_path,
+            backend=backend,
+        )
+        np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_every_public_name_has_a_docstring_with_an_example():
+    for public in (*vars(keras_gimlp.layers).values(), applications.gMLP):
+        if callable(public):
+            assert "```python" in public.__doc__, public
+    for name in applications.list_models():
+        assert "its docstring explains the arguments" in getattr(applications, name).__doc__
+
+
+def test_examples_in_docstrings_and_readme_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    texts = [value.__doc__ for value in vars(keras_gimlp.layers).values() if callable(value)]
+    texts += [applications.gMLP.__doc__, (ROOT / "README.md").read_text()]
+    for text in texts:
+        namespace = {}  # the blocks of one text follow each other
+        blocks = text.split("```python\n")[1:]
+        assert blocks
+        for block in blocks:
+            lines = block.split("```")[0].splitlines()
+            indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
+            exec("\n".join(line[indent:] for line in lines), namespace)
