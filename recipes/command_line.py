@@ -7,13 +7,14 @@ import sys
 import tyro
 
 
-def parse(configurations, description, arguments=None):
+def parse(configurations, program, description, arguments=None):
     """Returns the configuration that the command line asks for.
 
     `--config NAME` chooses one of `configurations`, every other option replaces one of its fields.
 
     Args:
         configurations: Dictionary of dataclass instances by name; the first is the default.
+        program: How the recipe is called, for its messages.
         description: What the recipe does, the head of `--help`.
         arguments: List of strings, `None` for those of the process.
     """
@@ -26,6 +27,7 @@ def parse(configurations, description, arguments=None):
         type(default),
         args=arguments,
         default=default,
+        prog=program,
         description=description,
         use_underscores=True,
     )

@@ -25,82 +25,84 @@ from recipes import command_line, devices, image_data, runs
 
 @dataclasses.dataclass(frozen=True)
 class Config:
+    """Every hyper-parameter of a run. The comments are the help of the command line."""
+
+    # Name of the configuration that gives every other option its default: digits, cifar10,
+    # imagenet_gmlp_ti, imagenet_gmlp_s, imagenet_gmlp_b.
     config: str = "digits"
-    """Name of the configuration that gives every other option its default: digits, cifar10,
-    imagenet_gmlp_ti, imagenet_gmlp_s, imagenet_gmlp_b."""
+    # Folder of the run. The same command again continues the run in it. None: a folder in runs/
+    # named by configuration, model, backend and seed.
     run_dir: str | None = None
-    """Folder of the run. The same command again continues the run in it. None:
-    runs/CONFIG-MODEL-BACKEND-seedSEED."""
+    # Of the initial weights, the order of the images, the augmentation and the dropout.
     seed: int = 0
-    """Of the initial weights, the order of the images, the augmentation and the dropout."""
 
+    # Name of a vision model of keras_gimlp.applications.
     model: str = "gMLP_Ti"
-    """Name of a vision model of keras_gimlp.applications."""
+    # Arguments of the model that replace its sizes, as NAME=VALUE.
     model_args: tuple[str, ...] = ("patch_size=1", "depth=4", "dim=48", "ffn_dim=192")
-    """Arguments of the model that replace its sizes, as NAME=VALUE."""
+    # Stochastic depth of the last block, in [0, 1). None: the model's own.
     drop_path_rate: float | None = None
-    """Stochastic depth of the last block, in [0, 1). None: the model's own."""
 
+    # digits (scikit-learn's), folder (a folder of class folders), or an image data set of
+    # TensorFlow Datasets by name.
     data: str = "digits"
-    """digits (scikit-learn's), folder (a folder of class folders), or an image data set of
-    TensorFlow Datasets by name."""
+    # Where the data lie: the folder of class folders, or the data folder of TensorFlow Datasets.
+    # None: the default of TensorFlow Datasets.
     data_dir: str | None = None
-    """Where the data lie: the folder of class folders, or the data folder of TensorFlow Datasets
-    (None: its default)."""
+    # Split to train on (TensorFlow Datasets).
     train_split: str = "train"
-    """Split to train on (TensorFlow Datasets)."""
+    # Split to test on (TensorFlow Datasets). None: validation, or else test.
     test_split: str | None = None
-    """Split to test on (TensorFlow Datasets). None: validation, or else test."""
+    # Side of the model's square images, in pixels.
     image_size: int = 8
-    """Side of the model's square images, in pixels."""
+    # Side of the test image's central crop, as a fraction of its shorter side.
     test_crop: float = 1.0
-    """Side of the test image's central crop, as a fraction of its shorter side."""
+    # Number of undecoded training images among which the next one is drawn.
     shuffle_buffer: int = 50_000
-    """Number of undecoded training images among which the next one is drawn."""
 
+    # Passes over the training images.
     epochs: int = 40
-    """Passes over the training images."""
+    # Batches of an epoch. None: as many as the training images fill.
     steps_per_epoch: int | None = None
-    """Batches of an epoch. None: as many as the training images fill."""
+    # Images of a batch.
     batch_size: int = 64
-    """Images of a batch."""
+    # Batches whose gradients are averaged before the weights are changed.
     accumulation_steps: int = 1
-    """Batches whose gradients are averaged before the weights are changed."""
 
+    # Peak learning rate of AdamW. Rises linearly from 0, then falls to 0 as a cosine.
     learning_rate: float = 2e-3
-    """Peak learning rate of AdamW. Rises linearly from 0, then falls to 0 as a cosine."""
+    # Changes of the weights during which the learning rate rises.
     warmup_steps: int = 100
-    """Changes of the weights during which the learning rate rises."""
+    # Decoupled weight decay of the matrices. Biases and normalizations are not decayed.
     weight_decay: float = 0.05
-    """Decoupled weight decay of the matrices. Biases and normalizations are not decayed."""
+    # Epsilon of AdamW.
     adam_epsilon: float = 1e-6
-    """Epsilon of AdamW."""
+    # Largest norm of all gradients together. None: no clipping.
     clip_norm: float | None = 1.0
-    """Largest norm of all gradients together. None: no clipping."""
+    # Momentum of the moving average of the weights that is tested and saved. None: no average.
     ema: float | None = None
-    """Momentum of the moving average of the weights that is tested and saved. None: no average."""
 
+    # Fraction of the label spread over all classes.
     label_smoothing: float = 0.1
-    """Fraction of the label spread over all classes."""
+    # Cut out 8 to 100 % of the image's area at an aspect ratio of 3:4 to 4:3.
     resized_crop: bool = False
-    """Cut out 8 to 100 % of the image's area at an aspect ratio of 3:4 to 4:3."""
+    # Black pixels added on each side before a random crop.
     crop_padding: int = 1
-    """Black pixels added on each side before a random crop."""
+    # Mirror half of the images.
     flip: bool = False
-    """Mirror half of the images."""
+    # Operations of RandAugment on each image.
     rand_augment_ops: int = 0
-    """Operations of RandAugment on each image."""
+    # Largest strength of RandAugment, in [0, 1].
     rand_augment_factor: float = 0.5
-    """Strength of RandAugment, in [0, 1]."""
+    # Probability that a patch of the image is filled with noise.
     random_erasing: float = 0.0
-    """Largest fraction of the image that RandomErasing fills with noise."""
+    # Alpha of MixUp; 0 is none. With CutMix too, each mixes half of the batches.
     mixup: float = 0.0
-    """Alpha of MixUp; 0 is none. With CutMix too, each mixes half of the batches."""
+    # Alpha of CutMix, in [0, 1]; 0 is none.
     cutmix: float = 0.0
-    """Alpha of CutMix, in [0, 1]; 0 is none."""
 
+    # Precision of the computation; the weights are float32 in each.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Precision of the computation; the weights are float32 in each."""
 
 
 DIGITS = Config()
@@ -117,7 +119,8 @@ CIFAR10 = Config(
     flip=True,
 )
 
-# Appendix A of the paper; the batch is that of all devices together.
+# Appendix A of the paper, but for RandAugment and the precision, which are ours. The stochastic
+# depth is the model's own. The batch is that of all devices together.
 IMAGENET = Config(
     model_args=(),
     data="imagenet2012",
@@ -128,6 +131,10 @@ IMAGENET = Config(
     batch_size=4096,
     learning_rate=1e-3,
     warmup_steps=10_000,
+    weight_decay=0.05,
+    adam_epsilon=1e-6,
+    clip_norm=1.0,
+    label_smoothing=0.1,
     resized_crop=True,
     crop_padding=0,
     flip=True,
@@ -137,6 +144,7 @@ IMAGENET = Config(
     precision="mixed_bfloat16",
 )
 
+PROGRAM = "python -m recipes.image_classification"
 CONFIGURATIONS = {
     "digits": DIGITS,
     "cifar10": CIFAR10,
@@ -147,7 +155,7 @@ CONFIGURATIONS = {
 
 
 def main(arguments=None):
-    config = command_line.parse(CONFIGURATIONS, __doc__, arguments)
+    config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     command_line.one_of(config.model, applications.list_models(), "vision model")
     devices.prepare(config.precision, config.seed)
     data = image_data.load(config.data, config.data_dir, config.train_split, config.test_split)
@@ -195,9 +203,8 @@ def train(config, model, data, folder, first_epoch, steps_per_epoch):
         keras.callbacks.TerminateOnNaN(),
     ]
     if config.ema is not None:
-        callbacks.append(
-            keras.callbacks.SwapEMAWeights()
-        )  # tests the average, not the last weights
+        # The average is tested, and not the last weights.
+        callbacks.append(keras.callbacks.SwapEMAWeights())
     preprocess = applications.preprocess_input
     history = model.fit(
         image_data.training_batches(data, config, preprocess, first_epoch, steps_per_epoch),

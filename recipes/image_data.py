@@ -197,7 +197,7 @@ def augmentation(config, channels):
     if config.random_erasing:
         layers.append(
             keras.layers.RandomErasing(
-                factor=config.random_erasing,
+                factor=(config.random_erasing, config.random_erasing),
                 value_range=(0, 255),
                 seed=config.seed,
                 dtype="float32",

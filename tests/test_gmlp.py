@@ -1,6 +1,7 @@
 """gMLP and aMLP on images: what the paper publishes, timm's outputs, and the usual arguments."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -236,6 +237,16 @@ def test_preprocess_input_scales_to_minus_one_to_one_and_changes_nothing_in_plac
         assert scaled.dtype == "float32"
         np.testing.assert_allclose(scaled, expected, rtol=1e-6)
         np.testing.assert_array_equal(ops.convert_to_numpy(given), pixels)
+
+
+def test_decode_predictions_names_the_most_probable_classes(monkeypatch):
+    names = {str(i): [f"n{i}", f"name {i}"] for i in range(1000)}
+    module = sys.modules[applications.decode_predictions.__module__]
+    monkeypatch.setattr(module, "CLASS_INDEX", names)  # which it would download
+    probabilities = np.zeros((1, 1000))
+    probabilities[0, [7, 3]] = 0.7, 0.3
+    expected = [[("n7", "name 7", 0.7), ("n3", "name 3", 0.3)]]
+    assert applications.decode_predictions(probabilities, top=2) == expected
 
 
 def test_decode_predictions_wants_the_thousand_classes_of_imagenet():

@@ -9,13 +9,14 @@ from keras_gimlp.weights import load_weights
 from tests.test_gmlp import images, tiny
 
 
-@pytest.fixture
-def saved(tmp_path):
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
     """Returns a trained model and the paths of its two files."""
+    folder = tmp_path_factory.mktemp("saved")
     model = tiny(classes=3, attention_dim=4)
     model.compile("adamw", "sparse_categorical_crossentropy")
     model.fit(images(6, 8, 8, 3), np.arange(6) % 3, verbose=0)
-    paths = [tmp_path / "a.weights.h5", tmp_path / "a.keras"]
+    paths = [folder / "a.weights.h5", folder / "a.keras"]
     model.save_weights(paths[0])
     model.save(paths[1])
     return model, paths
@@ -75,9 +76,9 @@ def test_a_refused_file_leaves_the_model_as_it_was(saved):
 
 @pytest.mark.parametrize("kind", [0, 1])
 @pytest.mark.parametrize("size", [0, 100, 0.5, 0.99])
-def test_a_truncated_file_is_refused(saved, kind, size):
-    path = saved[1][kind]
-    content = path.read_bytes()
+def test_a_truncated_file_is_refused(saved, kind, size, tmp_path):
+    content = saved[1][kind].read_bytes()
+    path = tmp_path / saved[1][kind].name
     path.write_bytes(content[: size if isinstance(size, int) else int(size * len(content))])
     with pytest.raises(ValueError, match=f"is damaged, or is no Keras file: .*{path.name}"):
         tiny(classes=3, attention_dim=4, weights=path)

@@ -9,7 +9,7 @@ from recipes.image_classification import CONFIGURATIONS, Config
 
 
 def parse(*arguments):
-    return command_line.parse(CONFIGURATIONS, "what it does", list(arguments))
+    return command_line.parse(CONFIGURATIONS, "recipe", "what it does", list(arguments))
 
 
 def test_no_argument_gives_the_first_configuration():

@@ -12,6 +12,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_gimlp import applications
 from recipes import image_classification, image_data, runs
@@ -90,6 +91,40 @@ def test_a_run_writes_its_folder(tmp_path, capsys):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["test_accuracy"] == float(table[-1]["val_accuracy"])
     assert f"Test accuracy {summary['test_accuracy']:.2%} after 2 epochs" in capsys.readouterr().out
+
+
+def test_optimizer_decays_matrices_and_neither_biases_nor_norms():
+    config = image_classification.Config(model_args=TINY[1:])
+    model = image_classification.build_model(config, image_data.digits())
+    model.compile(image_classification.build_optimizer(config, model, 22), "mse")
+    model.optimizer.build(model.trainable_variables)
+    # Far from zero, and without gradients: what changes then is decay alone.
+    for variable in model.trainable_variables:
+        variable.assign(keras.ops.ones_like(variable))
+    model.optimizer.iterations.assign(config.warmup_steps)
+    model.optimizer.apply([keras.ops.zeros_like(v) for v in model.trainable_variables])
+    decayed = {
+        v.path.rpartition("/")[2]: float(keras.ops.convert_to_numpy(v).max())
+        for v in model.trainable_variables
+    }
+    expected = {"kernel": 1 - config.learning_rate * config.weight_decay}
+    assert decayed == pytest.approx(expected | {"bias": 1.0, "gamma": 1.0, "beta": 1.0}, rel=1e-6)
+
+
+def test_options_of_the_optimizer_arrive():
+    config = image_classification.Config(
+        model_args=TINY[1:], ema=0.9, accumulation_steps=4, clip_norm=0.5, weight_decay=0.1
+    )
+    model = image_classification.build_model(config, image_data.digits())
+    optimizer = image_classification.build_optimizer(config, model, 100)
+    assert optimizer.use_ema
+    assert optimizer.ema_momentum == 0.9
+    assert optimizer.gradient_accumulation_steps == 4
+    assert optimizer.global_clipnorm == 0.5
+    assert optimizer.weight_decay == 0.1
+    schedule = keras.optimizers.schedules.deserialize(optimizer.get_config()["learning_rate"])
+    rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in (0, 50, 100, 550, 1000)]
+    assert rates == pytest.approx([0, 1e-3, 2e-3, 1e-3, 0], abs=1e-6)
 
 
 def test_lines_are_plain_where_there_is_no_terminal(tmp_path, capsys):
@@ -227,8 +262,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path, 
     original = image_data.training_batches
 
     def poisoned(*arguments):
-        batches = original(*arguments).enumerate()
-        return batches.map(lambda i, xy: (xy[0] if i < 3 else xy[0] * float("nan"), xy[1]))
+        numbered = original(*arguments).enumerate()
+        return numbered.map(lambda i, xy: (xy[0] * tf.where(i < 3, 1.0, float("nan")), xy[1]))
 
     monkeypatch.setattr(image_data, "training_batches", poisoned)
     options = (*SHORT, "--epochs", "4", "--run_dir", tmp_path)

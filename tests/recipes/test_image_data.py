@@ -201,7 +201,7 @@ def test_images_of_the_right_size_are_not_touched(rng):
         {"crop_padding": 2},
         {"flip": True},
         {"rand_augment_ops": 2},
-        {"random_erasing": 0.5},
+        {"random_erasing": 1.0},
     ],
     ids=lambda fields: next(iter(fields)),
 )
