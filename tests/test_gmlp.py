@@ -84,6 +84,13 @@ def test_parameters_and_macs_are_the_published_ones(name):
     assert model.name == name.lower()
 
 
+def test_tiny_attention_adds_the_published_count_of_parameters():
+    # 3ad + 3a + a f/2 + f/2 in each of two blocks.
+    a, d, f = 4, 8, 16
+    added = tiny(attention_dim=a).count_params() - tiny().count_params()
+    assert added == 2 * (3 * a * d + 3 * a + a * f // 2 + f // 2)
+
+
 def test_stochastic_depth_rises_to_the_published_rate():
     for name, last in {"gMLP_Ti": 0.0, "gMLP_S": 0.05, "gMLP_B": 0.2}.items():
         model = getattr(applications, name)(
