@@ -50,7 +50,7 @@ def open_run(folder, config):
                 f"{folder} holds a run of another configuration, which was left as it is: "
                 f"{'; '.join(differences)}. Choose another --run_dir."
             )
-    elif any(folder.iterdir()):
+    elif any(not file.name.endswith(".unfinished") for file in folder.iterdir()):
         raise SystemExit(
             f"{folder} holds files but no run, and was left as it is. Choose another --run_dir."
         )

@@ -84,6 +84,15 @@ def test_a_truncated_file_is_refused(saved, kind, size, tmp_path):
         tiny(classes=3, attention_dim=4, weights=path)
 
 
+def test_a_file_with_changed_bytes_is_refused(saved, tmp_path):
+    content = bytearray(saved[1][1].read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path = tmp_path / "a.keras"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged, or is no Keras file: Bad CRC"):
+        tiny(classes=3, attention_dim=4, weights=path)
+
+
 def test_a_missing_file_is_named():
     with pytest.raises(FileNotFoundError, match="no weights file at .*='nowhere.keras'"):
         tiny(weights="nowhere.keras")

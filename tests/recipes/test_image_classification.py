@@ -258,6 +258,12 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_run_killed_before_it_wrote_anything_starts_again(tmp_path):
+    (tmp_path / "config.json.unfinished").write_text("{")
+    run("--run_dir", tmp_path, *SHORT)
+    assert runs.is_complete(tmp_path)
+
+
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path, monkeypatch):
     original = image_data.training_batches
 
