@@ -186,7 +186,7 @@ def main(arguments=None):
     elif config.ema is not None:
         model.optimizer.finalize_variable_values(model.trainable_variables)
 
-    summary = runs.finish(folder, model, title=f"{config.model} on {config.data}")
+    summary = runs.finish(folder, model, title=title(config, model))
     print(
         f"Test accuracy {summary['test_accuracy']:.2%} after {summary['epochs']} epochs, "
         f"{summary['seconds']:.0f} s. Curves: {folder / 'curves.png'}, model: "
@@ -222,6 +222,11 @@ def train(config, model, data, folder, first_epoch, steps_per_epoch):
             f"so the training was stopped. {folder} keeps the state after the epoch before. Try a "
             "lower --learning_rate or a smaller --clip_norm, with another --run_dir."
         )
+
+
+def title(config, model):
+    sizes = f" ({' '.join(config.model_args)})" if config.model_args else ""
+    return f"{config.model}{sizes} on {config.data}, {model.count_params():,} parameters"
 
 
 def build_model(config, data):
