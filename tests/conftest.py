@@ -20,7 +20,6 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 def fresh_state():
     """Every test starts from the same seed, and leaves no global policy behind."""
     policy = keras.config.dtype_policy()
-    keras.utils.clear_session()
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy(policy)

@@ -1,7 +1,9 @@
 """The recipe as its users run it: whole runs, continued runs, and mistakes."""
 
+import contextlib
 import csv
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -64,9 +66,18 @@ def test_configurations_of_imagenet_differ_in_the_model_alone():
         )
 
 
-def test_a_run_writes_its_folder(tmp_path, capsys):
-    run("--run_dir", tmp_path / "run", *SHORT)
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Returns the folder of a finished run, and what the run printed."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        run("--run_dir", folder, *SHORT)
+    return folder, output.getvalue()
+
+
+def test_a_run_writes_its_folder(finished):
+    folder, output = finished
+    assert {path.name for path in folder.iterdir()} == {
         "config.json",
         "metrics.csv",
         "checkpoint-2.npz",
@@ -74,23 +85,23 @@ def test_a_run_writes_its_folder(tmp_path, capsys):
         "model.keras",
         "summary.json",
     }
-    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    record = json.loads((folder / "config.json").read_text())
     assert record["config"]["steps_per_epoch"] == 2
     assert record["config"]["backend"] == keras.backend.backend()
     (start,) = record["starts"]
     assert start["versions"]["keras"] == keras.__version__
     assert start.keys() == {"time", "command", "commit", "python", "versions", "hardware"}
 
-    table = rows(tmp_path / "run")
+    table = rows(folder)
     assert [row["epoch"] for row in table] == ["0", "1"]
     assert all(float(row["images_per_second"]) > 0 for row in table)
     # 4 updates, of which 1 warms up: after the 2nd of them the cosine has run for a third.
     assert float(table[0]["learning_rate"]) == pytest.approx(2e-3 * 0.75, rel=1e-5)
     assert float(table[1]["learning_rate"]) == pytest.approx(0, abs=1e-9)
 
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text())
     assert summary["test_accuracy"] == float(table[-1]["val_accuracy"])
-    assert f"Test accuracy {summary['test_accuracy']:.2%} after 2 epochs" in capsys.readouterr().out
+    assert f"Test accuracy {summary['test_accuracy']:.2%} after 2 epochs" in output
 
 
 def test_optimizer_decays_matrices_and_neither_biases_nor_norms():
@@ -100,9 +111,10 @@ def test_optimizer_decays_matrices_and_neither_biases_nor_norms():
     model.optimizer.build(model.trainable_variables)
     # Far from zero, and without gradients: what changes then is decay alone.
     for variable in model.trainable_variables:
-        variable.assign(keras.ops.ones_like(variable))
+        variable.assign(np.ones(variable.shape))
     model.optimizer.iterations.assign(config.warmup_steps)
-    model.optimizer.apply([keras.ops.zeros_like(v) for v in model.trainable_variables])
+    zeros = [keras.ops.zeros(v.shape) for v in model.trainable_variables]
+    model.optimizer.apply(zeros)
     decayed = {
         v.path.rpartition("/")[2]: float(keras.ops.convert_to_numpy(v).max())
         for v in model.trainable_variables
@@ -127,9 +139,8 @@ def test_options_of_the_optimizer_arrive():
     assert rates == pytest.approx([0, 1e-3, 2e-3, 1e-3, 0], abs=1e-6)
 
 
-def test_lines_are_plain_where_there_is_no_terminal(tmp_path, capsys):
-    run("--run_dir", tmp_path, *SHORT)
-    output = capsys.readouterr().out
+def test_lines_are_plain_where_there_is_no_terminal(finished):
+    _, output = finished
     assert "\r" not in output
     assert "\x1b" not in output
     assert output.count("val_accuracy") == 2
@@ -153,12 +164,12 @@ def test_saved_model_is_the_moving_average_that_was_tested_on_every_image(tmp_pa
         assert summary["test_accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
-def test_a_complete_run_is_not_run_again(tmp_path, capsys):
-    run("--run_dir", tmp_path, *SHORT)
-    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    run("--run_dir", tmp_path, *SHORT)
+def test_a_complete_run_is_not_run_again(finished, capsys):
+    folder, _ = finished
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    run("--run_dir", folder, *SHORT)
     assert "This run is complete" in capsys.readouterr().out
-    assert before == {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
 class Killed(BaseException):
@@ -222,7 +233,7 @@ def test_a_continued_run_keeps_the_loss_scale_of_float16(tmp_path, monkeypatch):
 
 
 def test_a_run_killed_by_the_system_continues(tmp_path):
-    options = (*TINY, "--epochs", "4", "--warmup_steps", "5", "--drop_path_rate", "0.2")
+    options = (*SHORT, "--epochs", "4", "--steps_per_epoch", "8", "--drop_path_rate", "0.2")
     run("--run_dir", tmp_path / "whole", *options)
     command = [sys.executable, "-m", "recipes.image_classification", *options]
     command += ["--run_dir", str(tmp_path / "killed")]
@@ -241,14 +252,14 @@ def test_a_run_killed_by_the_system_continues(tmp_path):
 # Mistakes
 
 
-def test_a_folder_of_another_configuration_is_refused(tmp_path):
-    run("--run_dir", tmp_path, *SHORT)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+def test_a_folder_of_another_configuration_is_refused(finished):
+    folder, _ = finished
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(
         SystemExit, match="epochs is 2 there and 3 here; seed is 0 there and 1 here"
     ):
-        run("--run_dir", tmp_path, *SHORT, "--epochs", "3", "--seed", "1")
-    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        run("--run_dir", folder, *SHORT, "--epochs", "3", "--seed", "1")
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):
