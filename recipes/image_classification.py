@@ -219,8 +219,9 @@ def train(config, model, data, folder, first_epoch, steps_per_epoch):
     if not math.isfinite(history["loss"][-1]):
         raise SystemExit(
             f"The loss became {history['loss'][-1]} in epoch {first_epoch + len(history['loss'])}, "
-            f"so the training was stopped. {folder} keeps the state after the epoch before. Try a "
-            "lower --learning_rate or a smaller --clip_norm, with another --run_dir."
+            f"so the training was stopped. {folder} keeps the last good state, after "
+            f"{runs.completed_epochs(folder)} epochs. Try a lower --learning_rate or a smaller "
+            "--clip_norm, with another --run_dir."
         )
 
 

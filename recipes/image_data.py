@@ -284,7 +284,7 @@ def _prepare(builder):
         return
     try:
         builder.download_and_prepare()
-    except Exception as error:
+    except Exception as error:  # of the network, the disk, or one of the builder's own
         raise SystemExit(
             f"The data set {builder.info.full_name!r} is not prepared in {builder.data_dir}, and "
             f"it could not be downloaded ({type(error).__name__}: {str(error).splitlines()[0]}). "

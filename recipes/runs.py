@@ -98,17 +98,21 @@ def restore(model, folder):
     Returns:
         The number of epochs that were completed, 0 in a new run.
     """
-    checkpoints = _checkpoints(folder)
-    epochs = max(checkpoints, default=0)
+    epochs = completed_epochs(folder)
     if epochs:
         model.optimizer.build(model.trainable_variables)
-        with np.load(checkpoints[epochs], allow_pickle=False) as state:
+        with np.load(_checkpoints(folder)[epochs], allow_pickle=False) as state:
             for variable, value in zip(_state(model), state.values(), strict=True):
                 variable.assign(value)
     rows = [row for row in read_metrics(folder) if int(row["epoch"]) < epochs]
     if (folder / "metrics.csv").exists():
         _write_metrics(folder, rows)
     return epochs
+
+
+def completed_epochs(folder):
+    """Returns the number of epochs after which the state in `folder` was kept, 0 for none."""
+    return max(_checkpoints(folder), default=0)
 
 
 class Report(keras.callbacks.Callback):
