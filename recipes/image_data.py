@@ -322,9 +322,15 @@ def _read_image(path):
 
 def _held_out(inputs, labels, class_names, channels, decode):
     """Splits off the same examples in every run, so that results can be compared."""
-    train, test, train_labels, test_labels = train_test_split(
-        inputs, labels, test_size=HELD_OUT, random_state=0, stratify=labels
-    )
+    try:
+        train, test, train_labels, test_labels = train_test_split(
+            inputs, labels, test_size=HELD_OUT, random_state=0, stratify=labels
+        )
+    except ValueError as error:
+        raise SystemExit(
+            f"{len(inputs)} images of {len(class_names)} classes are too few to hold a fifth out "
+            f"with every class in both parts: {error}"
+        ) from error
     return _from_arrays(train, train_labels, test, test_labels, class_names, channels, decode)
 
 

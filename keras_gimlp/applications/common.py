@@ -5,13 +5,12 @@ import inspect
 import keras
 
 
-def image_input(input_tensor, input_shape, default_size=224):
+def image_input(input_tensor, input_shape):
     """Returns the tensor of shape `(batch, height, width, channels)` that a model starts from.
 
     Args:
         input_tensor: A Keras tensor, or `None` for a new input of shape `input_shape`.
-        input_shape: Tuple `(height, width, channels)`. `None` is a square of `default_size`, 3.
-        default_size: Integer, pixels.
+        input_shape: Tuple `(height, width, channels)`. `None` is `(224, 224, 3)`.
 
     Raises:
         ValueError: If `input_shape` is not a tuple of three, or disagrees with `input_tensor`.
@@ -22,7 +21,7 @@ def image_input(input_tensor, input_shape, default_size=224):
             f"Received: input_shape={input_shape}"
         )
     if input_tensor is None:
-        return keras.Input(input_shape or (default_size, default_size, 3), name="image")
+        return keras.Input(input_shape or (224, 224, 3), name="image")
     if not keras.utils.is_keras_tensor(input_tensor):
         raise ValueError(
             "`input_tensor` must be a Keras tensor, such as `keras.Input(...)` or the output of a "

@@ -129,6 +129,12 @@ def test_folder_that_cannot_be_used_is_explained(tmp_path):
         image_data.folder(tmp_path)
 
 
+def test_folder_with_too_few_images_to_hold_some_out_is_explained(tmp_path):
+    write_folder(tmp_path, images=1)
+    with pytest.raises(SystemExit, match="2 images of 2 classes are too few to hold a fifth out"):
+        image_data.folder(tmp_path)
+
+
 def test_unknown_data_set_names_the_nearest():
     with pytest.raises(SystemExit, match="no data set named 'cifar_10'. Did you mean cifar10"):
         image_data.load("cifar_10", None, "train", None)
