@@ -5,5 +5,6 @@ Importing this package needs `keras` and the backend that `KERAS_BACKEND` names,
 
 from keras_gimlp import applications as applications
 from keras_gimlp import layers as layers
+from keras_gimlp import weights as weights
 
 __version__ = "0.1.0"

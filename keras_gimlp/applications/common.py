@@ -4,6 +4,8 @@ import inspect
 
 import keras
 
+from keras_gimlp.weights import find
+
 
 def image_input(input_tensor, input_shape):
     """Returns the tensor of shape `(batch, height, width, channels)` that a model starts from.
@@ -39,6 +41,46 @@ def sources(tensor):
     """Returns the `keras.Input` that `tensor` comes from, or the list of them where several do."""
     inputs = keras.utils.get_source_inputs(tensor)
     return inputs[0] if len(inputs) == 1 else inputs
+
+
+def check_positive_integers(**arguments):
+    """Raises `ValueError` where one of the arguments is no positive integer."""
+    for name, value in arguments.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value}")
+
+
+def check_drop_path_rate(drop_path_rate):
+    """Raises `ValueError` where the rate is not in [0, 1)."""
+    if not 0 <= drop_path_rate < 1:
+        raise ValueError(
+            f"`drop_path_rate` must be in [0, 1). Received: drop_path_rate={drop_path_rate}"
+        )
+
+
+def patch_tokens(inputs, dim, patch_size):
+    """Cuts images into patches and embeds each as a token: `(batch, tokens, dim)`."""
+    height, width = inputs.shape[1:3]
+    if None in (height, width) or height % patch_size or width % patch_size:
+        raise ValueError(
+            "`patch_size` must divide a known image height and width, in pixels. Received: "
+            f"patch_size={patch_size}, image shape={tuple(inputs.shape[1:])}"
+        )
+    x = keras.layers.Conv2D(
+        dim, patch_size, strides=patch_size, data_format="channels_last", name="patch_embedding"
+    )(inputs)  # (B, H / P, W / P, C)
+    return keras.layers.Reshape((-1, dim), name="tokens")(x)  # (B, N, C)
+
+
+def add_residual(x, y, drop_path_rate, name):
+    """Returns `x + y`, where stochastic depth leaves out `y` for a share of the examples."""
+    if drop_path_rate:
+        # Dropout of whole examples: the mask has one value for all positions and channels.
+        noise_shape = (None,) + (1,) * (len(y.shape) - 1)
+        y = keras.layers.Dropout(
+            drop_path_rate, noise_shape=noise_shape, name=f"{name}_drop_path"
+        )(y)
+    return keras.layers.Add(name=f"{name}_add")([x, y])
 
 
 def check_head_arguments(include_top, pooling, classes):
@@ -96,6 +138,8 @@ def variant(builder, name, **sizes):
         except TypeError as error:
             raise TypeError(f"{name}() {error}") from None
         arguments.apply_defaults()
+        if arguments.arguments["weights"] == "imagenet":
+            arguments.arguments["weights"] = find("imagenet", model=name)
         return builder(*arguments.args, **arguments.kwargs)
 
     described = ", ".join(f"{key}={value}" for key, value in sizes.items())

@@ -2,19 +2,23 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_gimlp.applications.common import (
+    add_residual,
+    check_drop_path_rate,
     check_head_arguments,
+    check_positive_integers,
     head,
     image_input,
+    patch_tokens,
     sources,
     variant,
 )
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
-from keras_gimlp.weights import load_weights
+from keras_gimlp.weights import Spatial, load_weights
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP-S has this one
+SPATIAL = {"_gate/spatial/kernel": (0, 1), "_gate/spatial/bias": (None, 0)}
 
 
 def gMLP(
@@ -33,6 +37,7 @@ def gMLP(
     patch_size=16,
     attention_dim=None,
     drop_path_rate=0.0,
+    resize_spatial=False,
 ):
     """Builds gMLP for images, or aMLP where `attention_dim` is given.
 
@@ -48,9 +53,12 @@ def gMLP(
 
     Args:
         include_top: Whether the classifier follows the features. Defaults to `True`.
-        weights: `None` for newly initialized weights, or the path of a `.weights.h5` or `.keras`
-            file that a model of the same sizes was saved to. With `include_top=False` the
-            classifier in the file is left out. Defaults to `None`.
+        weights: Where the weights come from, `None` for newly initialized ones: `"imagenet"` or a
+            name in `keras_gimlp.weights.list_weights()`, which is downloaded; the path of timm's
+            `.safetensors` or `.pth` file, or of a `.weights.h5` or `.keras` file of ours; or
+            `"hf://timm/NAME"` on the Hugging Face hub. With `include_top=False` the classifier in
+            the file is left out; where it has another number of classes, the new one keeps its
+            initial weights. Defaults to `None`.
         input_tensor: Optional Keras tensor of shape `(batch, height, width, channels)` to build the
             model on.
         input_shape: Optional tuple `(height, width, channels)` in pixels, any that `patch_size`
@@ -70,6 +78,9 @@ def gMLP(
             Defaults to `None`.
         drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
             0 in the first. Survival is `1 - drop_path_rate`. Defaults to 0.
+        resize_spatial: Whether the spatial weights of a file of another image size are
+            interpolated, as `keras_gimlp.weights.Spatial` explains. `True` for a file of square
+            images, the grid `(rows, columns)` of the file's tokens for others. Defaults to `False`.
 
     Returns:
         A `keras.Model` that takes images preprocessed by `preprocess_input`.
@@ -98,27 +109,11 @@ def gMLP(
         Liu et al., "Pay Attention to MLPs" (2021), arXiv:2105.08050, Table 1 and Appendix A.
     """
     check_head_arguments(include_top, pooling, classes)
-    for argument, value in (("depth", depth), ("dim", dim), ("patch_size", patch_size)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"`{argument}` must be a positive integer. Received: {argument}={value}"
-            )
-    if not 0 <= drop_path_rate < 1:
-        raise ValueError(
-            f"`drop_path_rate` must be in [0, 1). Received: drop_path_rate={drop_path_rate}"
-        )
+    check_positive_integers(depth=depth, dim=dim, ffn_dim=ffn_dim, patch_size=patch_size)
+    check_drop_path_rate(drop_path_rate)
     inputs = image_input(input_tensor, input_shape)
-    height, width = inputs.shape[1:3]
-    if None in (height, width) or height % patch_size or width % patch_size:
-        raise ValueError(
-            "`patch_size` must divide a known image height and width, in pixels. Received: "
-            f"patch_size={patch_size}, image shape={tuple(inputs.shape[1:])}"
-        )
 
-    x = keras.layers.Conv2D(
-        dim, patch_size, strides=patch_size, data_format="channels_last", name="patch_embedding"
-    )(inputs)  # (B, H / P, W / P, C)
-    x = keras.layers.Reshape((-1, dim), name="tokens")(x)  # (B, N, C)
+    x = patch_tokens(inputs, dim, patch_size)
     for i, rate in enumerate(np.linspace(0, drop_path_rate, depth)):
         x = gmlp_block(x, ffn_dim, attention_dim, float(rate), name=f"block{i}")
     x = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm")(x)
@@ -126,7 +121,8 @@ def gMLP(
 
     model = keras.Model(sources(inputs), x, name=name)
     if weights is not None:
-        load_weights(model, weights, leave_out=() if include_top else ("predictions",))
+        grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
+        load_weights(model, weights, spatial=Spatial(SPATIAL, grid, resize_spatial))
     return model
 
 
@@ -140,29 +136,7 @@ def gmlp_block(x, ffn_dim, attention_dim, drop_path_rate, name):
     else:
         z = unit(z, TinyAttention(ffn_dim // 2, attention_dim, name=f"{name}_attention")(y))
     z = keras.layers.Dense(x.shape[-1], name=f"{name}_contract")(z)
-    if drop_path_rate:
-        # Dropout of whole examples: the mask has one value for all tokens and channels.
-        z = keras.layers.Dropout(
-            drop_path_rate, noise_shape=(None, 1, 1), name=f"{name}_drop_path"
-        )(z)
-    return keras.layers.Add(name=f"{name}_add")([x, z])
-
-
-def preprocess_input(images):
-    """Scales pixels from [0, 255] to [-1, 1], as in timm's gMLP (mean and deviation 0.5).
-
-    Args:
-        images: Array or tensor of any shape. Integers become floats; the argument itself is left as
-            it is. In a `tf.data` pipeline of another backend than TensorFlow, cast to float first.
-
-    Returns:
-        The scaled images, of the same shape.
-    """
-    if isinstance(images, np.ndarray):
-        images = images.astype(keras.config.floatx(), copy=False)
-    elif not keras.backend.is_float_dtype(keras.backend.standardize_dtype(images.dtype)):
-        images = ops.cast(images, keras.config.floatx())
-    return images / 127.5 - 1.0
+    return add_residual(x, z, drop_path_rate, name)
 
 
 # Table 1. The stochastic depth is one minus the paper's survival probability.

@@ -1,4 +1,9 @@
 """The layers of which the models in `keras_gimlp.applications` are composed."""
 
+from keras_gimlp.layers.affine import Affine as Affine
+from keras_gimlp.layers.cycle_fc import CycleFC as CycleFC
+from keras_gimlp.layers.gate_with_inhibition import GateWithInhibition as GateWithInhibition
+from keras_gimlp.layers.inhibition import Inhibition as Inhibition
 from keras_gimlp.layers.spatial_gating_unit import SpatialGatingUnit as SpatialGatingUnit
+from keras_gimlp.layers.split_attention import SplitAttention as SplitAttention
 from keras_gimlp.layers.tiny_attention import TinyAttention as TinyAttention

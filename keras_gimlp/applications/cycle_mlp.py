@@ -1,0 +1,260 @@
+"""CycleMLP (Chen et al., 2021), arXiv:2107.10224, and giCycleMLP (Kang et al., 2022)."""
+
+import math
+
+import keras
+import numpy as np
+
+from keras_gimlp.applications.common import (
+    add_residual,
+    check_drop_path_rate,
+    check_head_arguments,
+    check_positive_integers,
+    head,
+    image_input,
+    sources,
+    variant,
+)
+from keras_gimlp.layers import CycleFC, GateWithInhibition, Inhibition, SplitAttention
+from keras_gimlp.weights import load_weights
+
+EPSILON = 1e-5  # of the layer normalizations, as in the released code
+
+
+def CycleMLP(
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="cyclemlp",
+    *,
+    depths,
+    dims,
+    mlp_ratios,
+    stem_size=7,
+    stem_strides=4,
+    drop_path_rate=0.0,
+    feature_maps=False,
+    gating=None,
+    inhibition=0.3,
+    scope="example",
+    gate_residual=False,
+):
+    """Builds CycleMLP, or giCycleMLP where `gating` is given.
+
+    A pyramid of stages, each at half the resolution of the one before. Every block mixes pixels
+    along both axes, and then channels:
+
+        b = CycleFC along the width (h), CycleFC along the height (h), h W    with h = LayerNorm(x)
+        y = x + SplitAttention(b) V
+        z = y + MLP(LayerNorm(y))
+
+    giCycleMLP with `gating="gate"` multiplies the MLP's output by a gate, with `"subtract"` it
+    subtracts a threshold from it:
+
+        z = y + MLP(LayerNorm(y)) * GateWithInhibition(LayerNorm'(y))
+        z = y + Inhibition(MLP(LayerNorm(y)))
+
+    No parameter knows a position: one model takes images of every size.
+
+    Args:
+        include_top: Whether the classifier follows the features. Defaults to `True`.
+        weights: Where the weights come from, `None` for newly initialized ones: `"imagenet"` or a
+            name in `keras_gimlp.weights.list_weights()`, which is downloaded; the path of the
+            paper's `.pth` file, or of a `.weights.h5` or `.keras` file of ours. With
+            `include_top=False` the classifier in the file is left out; where it has another number
+            of classes, the new one keeps its initial weights. CycleMLP's weights fill giCycleMLP:
+            with `"subtract"` as they are, with `"gate"` where `gate_residual` lets the new gates
+            start at 1. Defaults to `None`.
+        input_tensor: Optional Keras tensor of shape `(batch, height, width, channels)` to build the
+            model on.
+        input_shape: Optional tuple `(height, width, channels)` in pixels. Height and width may be
+            `None`, for images of any size. Defaults to `(224, 224, 3)`.
+        pooling: What `include_top=False` returns: `None` the last feature map after normalization,
+            of shape `(batch, height / 32, width / 32, dims[-1])`, rounded up; `"avg"` or `"max"`
+            its mean or maximum, of shape `(batch, dims[-1])`. Defaults to `None`.
+        classes: Integer, the number of classes. Defaults to 1000.
+        classifier_activation: Activation of the classifier, `None` for logits. Defaults to
+            `"softmax"`.
+        name: Name of the model.
+        depths: Integers, number of blocks of each stage.
+        dims: Integers, channels of each stage, four or more.
+        mlp_ratios: Integers, hidden units of the MLPs of each stage, as a multiple of its channels.
+        stem_size: Integer, pixels, side of the stem's convolution kernel. Defaults to 7.
+        stem_strides: Integer, pixels, step of the stem's convolution. Smaller ones suit small
+            images. Defaults to 4.
+        drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
+            0 in the first. Defaults to 0.
+        feature_maps: Whether the model returns the map of every stage, each layer-normalized, as a
+            dictionary by level: `"P2"` at stride 4 to `"P5"` at stride 32 with the default stem.
+            It needs `include_top=False` and `pooling=None`. The published files have no weights
+            for these normalizations: they keep their initial ones. Defaults to `False`.
+        gating: `None` for CycleMLP, `"gate"` for the giMLP paper's Figure 2, `"subtract"` for its
+            released training script. Defaults to `None`.
+        inhibition: Float in [0, 1], share of the maximum that giCycleMLP subtracts. Defaults
+            to 0.3.
+        scope: `"example"`, `"token"` (a pixel of the map) or `"batch"`, over what giCycleMLP takes
+            the maximum; see `keras_gimlp.layers.Inhibition`. Defaults to `"example"`.
+        gate_residual: Whether `"gate"` multiplies by 1 + gate, which starts at 1. Defaults to
+            `False`.
+
+    Returns:
+        A `keras.Model` that takes images preprocessed by `preprocess_input`.
+
+    Raises:
+        ValueError: If the arguments contradict each other, or the file in `weights` does not fit
+            the model.
+
+    Differences from the paper:
+        CycleMLP: none known in the forward pass; the convolutions start as Keras' do. giCycleMLP:
+        the released script takes the maximum over the whole batch (`scope="batch"`), and subtracts
+        in the small MLP of `SplitAttention` too, where it cancels in the softmax; it is left out
+        here. The parameters and FLOPs published for giCycleMLP, 15M and 2.1G, are those of
+        `"subtract"`; `"gate"` has 22.97M and 3.38G.
+
+    Example:
+
+    ```python
+    from keras_gimlp import applications
+
+    model = applications.CycleMLP_B1(
+        include_top=False, feature_maps=True, input_shape=(None, None, 3)
+    )
+    model.output_shape["P4"]  # (None, None, None, 320)
+    ```
+
+    Reference:
+        Chen et al., "CycleMLP: A MLP-like Architecture for Dense Prediction" (2021),
+        arXiv:2107.10224; Kang et al., "giMLPs: Gate with Inhibition Mechanism in MLPs" (2022),
+        arXiv:2208.00929.
+    """
+    check_head_arguments(include_top, pooling, classes)
+    check_drop_path_rate(drop_path_rate)
+    check_positive_integers(stem_size=stem_size, stem_strides=stem_strides)
+    for argument, values in (("depths", depths), ("dims", dims), ("mlp_ratios", mlp_ratios)):
+        if len(values) != len(depths):
+            raise ValueError(
+                f"`{argument}` must have one number for each of the {len(depths)} stages. "
+                f"Received: {argument}={values}, depths={depths}"
+            )
+        check_positive_integers(**{f"{argument}[{i}]": value for i, value in enumerate(values)})
+    if gating not in (None, "gate", "subtract"):
+        raise ValueError(f'`gating` must be None, "gate" or "subtract". Received: {gating=}')
+    if feature_maps and (include_top or pooling is not None):
+        raise ValueError(
+            "`feature_maps=True` returns maps and neither classes nor pooled features. Received: "
+            f"include_top={include_top}, pooling={pooling!r}"
+        )
+    inputs = image_input(input_tensor, input_shape)
+    rates = iter(np.linspace(0, drop_path_rate, sum(depths)))
+    maps = {}
+
+    x = convolution(inputs, dims[0], stem_size, stem_strides, name="stem")
+    for s, (depth, dim, mlp_ratio) in enumerate(zip(depths, dims, mlp_ratios, strict=True)):
+        if s > 0:
+            x = convolution(x, dim, 3, 2, name=f"stage{s}_downsample")
+        for i in range(depth):
+            block, rate = f"stage{s}_block{i}", float(next(rates))
+            x = add_residual(x, cycle_mixing(x, f"{block}_mix"), rate, f"{block}_mix")
+            y = channel_mlp(x, mlp_ratio, f"{block}_mlp")
+            if gating == "gate":
+                y = keras.layers.Multiply(name=f"{block}_gated")(
+                    [y, gate(x, mlp_ratio, inhibition, scope, gate_residual, f"{block}_gate")]
+                )
+            elif gating == "subtract":
+                y = Inhibition(inhibition, scope, name=f"{block}_inhibition")(y)
+            x = add_residual(x, y, rate, f"{block}_mlp")
+        if feature_maps:
+            level = f"P{round(math.log2(stem_strides)) + s}"
+            maps[level] = layer_norm(x, name=f"stage{s}_norm")
+    if not feature_maps:
+        x = layer_norm(x, name="norm")
+        x = head(x, include_top, pooling, classes, classifier_activation)
+
+    model = keras.Model(sources(inputs), maps if feature_maps else x, name=name)
+    if feature_maps:
+        model.pyramid_outputs = maps  # KerasHub's FeaturePyramidBackbone has it under this name
+    if weights is not None:
+        fresh = [f"stage{s}_norm" for s in range(len(depths))]
+        if gating == "gate" and gate_residual:
+            fresh += [x.name for x in model.layers if x.name.endswith(("_gate", "_gate_norm"))]
+        load_weights(model, weights, fresh=fresh, unused=("norm",) if feature_maps else ())
+    return model
+
+
+def convolution(x, dim, size, strides, name):
+    """A strided convolution, padded by the same number of pixels on both sides of each axis."""
+    x = keras.layers.ZeroPadding2D(
+        (size - strides + 1) // 2, data_format="channels_last", name=f"{name}_padding"
+    )(x)
+    return keras.layers.Conv2D(
+        dim, size, strides=strides, data_format="channels_last", name=name
+    )(x)
+
+
+def layer_norm(x, name):
+    return keras.layers.LayerNormalization(epsilon=EPSILON, name=name)(x)
+
+
+def dense(x, units, name, **kwargs):
+    start = keras.initializers.TruncatedNormal(stddev=0.02)
+    return keras.layers.Dense(units, kernel_initializer=start, name=name, **kwargs)(x)
+
+
+def cycle_mixing(x, name):
+    """Mixes pixels along the width, along the height, and not at all; sums the three, weighted."""
+    dim = x.shape[-1]
+    x = layer_norm(x, name=f"{name}_norm")
+    width = CycleFC(dim, "width", name=f"{name}_width")(x)
+    height = CycleFC(dim, "height", name=f"{name}_height")(x)
+    channel = dense(x, dim, f"{name}_channel", use_bias=False)
+    x = SplitAttention(name=f"{name}_fuse")([width, height, channel])
+    return dense(x, dim, f"{name}_project")
+
+
+def channel_mlp(x, mlp_ratio, name):
+    dim = x.shape[-1]
+    x = layer_norm(x, name=f"{name}_norm")
+    x = dense(x, mlp_ratio * dim, f"{name}_expand", activation="gelu")
+    return dense(x, dim, f"{name}_contract")
+
+
+def gate(x, mlp_ratio, inhibition, scope, residual, name):
+    """The gate beside the channel MLP, with hidden units as many as the MLP's."""
+    dim = x.shape[-1]
+    x = layer_norm(x, name=f"{name}_norm")
+    return GateWithInhibition(
+        units=dim,
+        hidden_units=mlp_ratio * dim,
+        inhibition=inhibition,
+        scope=scope,
+        residual=residual,
+        # Without the residual a zero would stop the gradient of the MLP.
+        kernel_initializer="zeros"
+        if residual
+        else keras.initializers.TruncatedNormal(stddev=0.02),
+        name=name,
+    )(x)
+
+
+# The sizes of the released code.
+# fmt: off
+B1 = {"depths": (2, 2, 4, 2),  "dims": (64, 128, 320, 512), "mlp_ratios": (4, 4, 4, 4), "drop_path_rate": 0.1}  # 15,155,400
+B2 = {"depths": (2, 3, 10, 3), "dims": (64, 128, 320, 512), "mlp_ratios": (4, 4, 4, 4), "drop_path_rate": 0.1}  # 26,802,504
+B3 = {"depths": (3, 4, 18, 3), "dims": (64, 128, 320, 512), "mlp_ratios": (8, 8, 4, 4), "drop_path_rate": 0.1}  # 38,385,720
+B4 = {"depths": (3, 8, 27, 3), "dims": (64, 128, 320, 512), "mlp_ratios": (8, 8, 4, 4), "drop_path_rate": 0.1}  # 51,796,552
+B5 = {"depths": (3, 4, 24, 3), "dims": (96, 192, 384, 768), "mlp_ratios": (4, 4, 4, 4), "drop_path_rate": 0.1}  # 75,747,280
+# fmt: on
+CycleMLP_B1 = variant(CycleMLP, "CycleMLP_B1", **B1)
+CycleMLP_B2 = variant(CycleMLP, "CycleMLP_B2", **B2)
+CycleMLP_B3 = variant(CycleMLP, "CycleMLP_B3", **B3)
+CycleMLP_B4 = variant(CycleMLP, "CycleMLP_B4", **B4)
+CycleMLP_B5 = variant(CycleMLP, "CycleMLP_B5", **B5)
+giCycleMLP_B1 = variant(CycleMLP, "giCycleMLP_B1", **B1, gating="gate")
+giCycleMLP_B2 = variant(CycleMLP, "giCycleMLP_B2", **B2, gating="gate")
+giCycleMLP_B3 = variant(CycleMLP, "giCycleMLP_B3", **B3, gating="gate")
+giCycleMLP_B4 = variant(CycleMLP, "giCycleMLP_B4", **B4, gating="gate")
+giCycleMLP_B5 = variant(CycleMLP, "giCycleMLP_B5", **B5, gating="gate")

@@ -1,0 +1,159 @@
+"""MLP-Mixer: "An all-MLP Architecture for Vision" (Tolstikhin et al., 2021), arXiv:2105.01601."""
+
+import keras
+import numpy as np
+
+from keras_gimlp.applications.common import (
+    add_residual,
+    check_drop_path_rate,
+    check_head_arguments,
+    check_positive_integers,
+    head,
+    image_input,
+    patch_tokens,
+    sources,
+    variant,
+)
+from keras_gimlp.weights import Spatial, load_weights
+
+EPSILON = 1e-6  # of the layer normalizations, as in the released code
+SPATIAL = {
+    "_tokens_expand/kernel": (0, None),
+    "_tokens_contract/kernel": (None, 1),
+    "_tokens_contract/bias": (None, 0),
+}
+
+
+def MLPMixer(
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="mlp_mixer",
+    *,
+    depth,
+    dim,
+    tokens_mlp_dim,
+    channels_mlp_dim,
+    patch_size=16,
+    drop_path_rate=0.0,
+    resize_spatial=False,
+):
+    """Builds MLP-Mixer.
+
+    The image is cut into patches, one token each. Every block mixes the tokens, each channel on
+    its own, and then the channels, each token on its own:
+
+        y = x + (W_2 GELU(W_1 LayerNorm(x)))
+        z = y + GELU(LayerNorm(y) W_3) W_4
+
+    The token mixing knows the positions, and therefore the image size is fixed when the model is
+    built.
+
+    Args:
+        include_top: Whether the classifier follows the features. Defaults to `True`.
+        weights: Where the weights come from, `None` for newly initialized ones: `"imagenet"` or a
+            name in `keras_gimlp.weights.list_weights()`, which is downloaded; the path of timm's
+            `.safetensors` or `.pth` file, or of a `.weights.h5` or `.keras` file of ours; or
+            `"hf://timm/NAME"` on the Hugging Face hub. With `include_top=False` the classifier in
+            the file is left out; where it has another number of classes, the new one keeps its
+            initial weights. Defaults to `None`.
+        input_tensor: Optional Keras tensor of shape `(batch, height, width, channels)` to build the
+            model on.
+        input_shape: Optional tuple `(height, width, channels)` in pixels, any that `patch_size`
+            divides. Defaults to `(224, 224, 3)`.
+        pooling: What `include_top=False` returns: `None` the tokens after the last normalization,
+            of shape `(batch, tokens, dim)`; `"avg"` or `"max"` their mean or maximum, of shape
+            `(batch, dim)`. Defaults to `None`.
+        classes: Integer, the number of classes. Defaults to 1000.
+        classifier_activation: Activation of the classifier, `None` for logits. Defaults to
+            `"softmax"`.
+        name: Name of the model.
+        depth: Integer, number of blocks.
+        dim: Integer, channels of a token.
+        tokens_mlp_dim: Integer, hidden units of the MLP over tokens.
+        channels_mlp_dim: Integer, hidden units of the MLP over channels.
+        patch_size: Integer, pixels, the side of a patch. Defaults to 16.
+        drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
+            0 in the first. Defaults to 0.
+        resize_spatial: Whether the spatial weights of a file of another image size are
+            interpolated, as `keras_gimlp.weights.Spatial` explains. `True` for a file of square
+            images, the grid `(rows, columns)` of the file's tokens for others. Defaults to `False`.
+
+    Returns:
+        A `keras.Model` that takes images preprocessed by `preprocess_input`.
+
+    Raises:
+        ValueError: If the arguments contradict each other, `patch_size` does not divide the image,
+            or the file in `weights` does not fit the model.
+
+    Differences from the paper:
+        The released code starts the dense layers with LeCun's normal distribution and the
+        classifier at zero; here both start as Keras' `Dense` does, with Glorot's uniform one.
+
+    Example:
+
+    ```python
+    from keras_gimlp import applications
+
+    model = applications.MLPMixer_S16(classes=10, input_shape=(64, 64, 3))
+    model.summary()
+    ```
+
+    Reference:
+        Tolstikhin et al., "MLP-Mixer: An all-MLP Architecture for Vision" (2021),
+        arXiv:2105.01601, Table 1.
+    """
+    check_head_arguments(include_top, pooling, classes)
+    check_positive_integers(
+        depth=depth,
+        dim=dim,
+        tokens_mlp_dim=tokens_mlp_dim,
+        channels_mlp_dim=channels_mlp_dim,
+        patch_size=patch_size,
+    )
+    check_drop_path_rate(drop_path_rate)
+    inputs = image_input(input_tensor, input_shape)
+
+    x = patch_tokens(inputs, dim, patch_size)
+    for i, rate in enumerate(np.linspace(0, drop_path_rate, depth)):
+        x = mixer_block(x, tokens_mlp_dim, channels_mlp_dim, float(rate), name=f"block{i}")
+    x = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm")(x)
+    x = head(x, include_top, pooling, classes, classifier_activation)
+
+    model = keras.Model(sources(inputs), x, name=name)
+    if weights is not None:
+        grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
+        load_weights(model, weights, spatial=Spatial(SPATIAL, grid, resize_spatial))
+    return model
+
+
+def mixer_block(x, tokens_mlp_dim, channels_mlp_dim, drop_path_rate, name):
+    """One block of MLP-Mixer on tokens of shape `(batch, N, dim)`."""
+    _, tokens, dim = x.shape
+    y = keras.layers.LayerNormalization(epsilon=EPSILON, name=f"{name}_tokens_norm")(x)
+    y = keras.layers.Permute((2, 1), name=f"{name}_tokens_last")(y)  # (B, C, N)
+    y = keras.layers.Dense(tokens_mlp_dim, activation="gelu", name=f"{name}_tokens_expand")(y)
+    y = keras.layers.Dense(tokens, name=f"{name}_tokens_contract")(y)
+    y = keras.layers.Permute((2, 1), name=f"{name}_channels_last")(y)  # (B, N, C)
+    x = add_residual(x, y, drop_path_rate, f"{name}_tokens")
+
+    y = keras.layers.LayerNormalization(epsilon=EPSILON, name=f"{name}_channels_norm")(x)
+    y = keras.layers.Dense(channels_mlp_dim, activation="gelu", name=f"{name}_channels_expand")(y)
+    y = keras.layers.Dense(dim, name=f"{name}_channels_contract")(y)
+    return add_residual(x, y, drop_path_rate, f"{name}_channels")
+
+
+# Table 1.
+# fmt: off
+MLPMixer_S32 = variant(MLPMixer, "MLPMixer_S32", depth=8,  dim=512,  tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=32)  # 19,104,624
+MLPMixer_S16 = variant(MLPMixer, "MLPMixer_S16", depth=8,  dim=512,  tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=16)  # 18,528,264
+MLPMixer_B32 = variant(MLPMixer, "MLPMixer_B32", depth=12, dim=768,  tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=32)  # 60,293,428
+MLPMixer_B16 = variant(MLPMixer, "MLPMixer_B16", depth=12, dim=768,  tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=16)  # 59,880,472
+MLPMixer_L32 = variant(MLPMixer, "MLPMixer_L32", depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=32)  # 206,939,264
+MLPMixer_L16 = variant(MLPMixer, "MLPMixer_L16", depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=16)  # 208,196,168
+MLPMixer_H14 = variant(MLPMixer, "MLPMixer_H14", depth=32, dim=1280, tokens_mlp_dim=640, channels_mlp_dim=5120, patch_size=14)  # 432,350,952
+# fmt: on

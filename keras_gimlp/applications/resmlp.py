@@ -1,0 +1,149 @@
+"""ResMLP: "Feedforward networks for image classification" (Touvron et al., 2021)."""
+
+import keras
+import numpy as np
+
+from keras_gimlp.applications.common import (
+    add_residual,
+    check_drop_path_rate,
+    check_head_arguments,
+    check_positive_integers,
+    head,
+    image_input,
+    patch_tokens,
+    sources,
+    variant,
+)
+from keras_gimlp.layers import Affine
+from keras_gimlp.weights import Spatial, load_weights
+
+SPATIAL = {"_tokens_mix/kernel": (0, 1), "_tokens_mix/bias": (None, 0)}
+
+
+def ResMLP(
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="resmlp",
+    *,
+    depth,
+    dim,
+    patch_size=16,
+    mlp_ratio=4,
+    layer_scale=1e-4,
+    drop_path_rate=0.0,
+    resize_spatial=False,
+):
+    """Builds ResMLP.
+
+    The image is cut into patches, one token each. Every block mixes the tokens, each channel on
+    its own, and then the channels, each token on its own. Affine transformations stand where others
+    have normalizations, and every residual is scaled by learned numbers (LayerScale):
+
+        y = x + gamma_1 * (W Affine(x) + b)
+        z = y + gamma_2 * (GELU(Affine(y) W_1) W_2)
+
+    The token mixing knows the positions, and therefore the image size is fixed when the model is
+    built.
+
+    Args:
+        include_top: Whether the classifier follows the features. Defaults to `True`.
+        weights: Where the weights come from, `None` for newly initialized ones: `"imagenet"` or a
+            name in `keras_gimlp.weights.list_weights()`, which is downloaded; the path of the
+            paper's `.pth` file, of timm's `.safetensors` or `.pth` file, or of a `.weights.h5` or
+            `.keras` file of ours; or `"hf://timm/NAME"` on the Hugging Face hub. With
+            `include_top=False` the classifier in the file is left out; where it has another number
+            of classes, the new one keeps its initial weights. Defaults to `None`.
+        input_tensor: Optional Keras tensor of shape `(batch, height, width, channels)` to build the
+            model on.
+        input_shape: Optional tuple `(height, width, channels)` in pixels, any that `patch_size`
+            divides. Defaults to `(224, 224, 3)`.
+        pooling: What `include_top=False` returns: `None` the tokens after the last affine
+            transformation, of shape `(batch, tokens, dim)`; `"avg"` or `"max"` their mean or
+            maximum, of shape `(batch, dim)`. Defaults to `None`.
+        classes: Integer, the number of classes. Defaults to 1000.
+        classifier_activation: Activation of the classifier, `None` for logits. Defaults to
+            `"softmax"`.
+        name: Name of the model.
+        depth: Integer, number of blocks.
+        dim: Integer, channels of a token.
+        patch_size: Integer, pixels, the side of a patch. Defaults to 16.
+        mlp_ratio: Integer, hidden units of the MLP over channels, as a multiple of `dim`. Defaults
+            to 4.
+        layer_scale: Float, at which `gamma_1` and `gamma_2` start. Defaults to 1e-4.
+        drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
+            0 in the first. Defaults to 0.
+        resize_spatial: Whether the spatial weights of a file of another image size are
+            interpolated, as `keras_gimlp.weights.Spatial` explains. `True` for a file of square
+            images, the grid `(rows, columns)` of the file's tokens for others. Defaults to `False`.
+
+    Returns:
+        A `keras.Model` that takes images preprocessed by `preprocess_input`.
+
+    Raises:
+        ValueError: If the arguments contradict each other, `patch_size` does not divide the image,
+            or the file in `weights` does not fit the model.
+
+    Differences from the paper:
+        None known in the forward pass. The dense layers start as Keras' do, with Glorot's uniform
+        distribution; the released code has a truncated normal one.
+
+    Example:
+
+    ```python
+    from keras_gimlp import applications
+
+    model = applications.ResMLP_S12(classes=10, input_shape=(64, 64, 3))
+    model.summary()
+    ```
+
+    Reference:
+        Touvron et al., "ResMLP: Feedforward networks for image classification with data-efficient
+        training" (2021), arXiv:2105.03404.
+    """
+    check_head_arguments(include_top, pooling, classes)
+    check_positive_integers(depth=depth, dim=dim, patch_size=patch_size, mlp_ratio=mlp_ratio)
+    check_drop_path_rate(drop_path_rate)
+    inputs = image_input(input_tensor, input_shape)
+
+    x = patch_tokens(inputs, dim, patch_size)
+    for i, rate in enumerate(np.linspace(0, drop_path_rate, depth)):
+        x = resmlp_block(x, mlp_ratio, layer_scale, float(rate), name=f"block{i}")
+    x = Affine(name="norm")(x)
+    x = head(x, include_top, pooling, classes, classifier_activation)
+
+    model = keras.Model(sources(inputs), x, name=name)
+    if weights is not None:
+        grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
+        load_weights(model, weights, spatial=Spatial(SPATIAL, grid, resize_spatial))
+    return model
+
+
+def resmlp_block(x, mlp_ratio, layer_scale, drop_path_rate, name):
+    """One block of ResMLP on tokens of shape `(batch, N, dim)`."""
+    _, tokens, dim = x.shape
+    start = keras.initializers.Constant(layer_scale)
+    y = Affine(name=f"{name}_tokens_norm")(x)
+    y = keras.layers.Permute((2, 1), name=f"{name}_tokens_last")(y)  # (B, C, N)
+    y = keras.layers.Dense(tokens, name=f"{name}_tokens_mix")(y)
+    y = keras.layers.Permute((2, 1), name=f"{name}_channels_last")(y)  # (B, N, C)
+    y = Affine(use_bias=False, alpha_initializer=start, name=f"{name}_tokens_scale")(y)
+    x = add_residual(x, y, drop_path_rate, f"{name}_tokens")
+
+    y = Affine(name=f"{name}_channels_norm")(x)
+    y = keras.layers.Dense(mlp_ratio * dim, activation="gelu", name=f"{name}_channels_expand")(y)
+    y = keras.layers.Dense(dim, name=f"{name}_channels_contract")(y)
+    y = Affine(use_bias=False, alpha_initializer=start, name=f"{name}_channels_scale")(y)
+    return add_residual(x, y, drop_path_rate, f"{name}_channels")
+
+
+# fmt: off
+ResMLP_S12 = variant(ResMLP, "ResMLP_S12", depth=12, dim=384, layer_scale=0.1)   # 15,350,872
+ResMLP_S24 = variant(ResMLP, "ResMLP_S24", depth=24, dim=384, layer_scale=1e-5)  # 30,020,680
+ResMLP_S36 = variant(ResMLP, "ResMLP_S36", depth=36, dim=384, layer_scale=1e-6)  # 44,690,488
+ResMLP_B24 = variant(ResMLP, "ResMLP_B24", depth=24, dim=768, layer_scale=1e-6)  # 115,736,296
+# fmt: on

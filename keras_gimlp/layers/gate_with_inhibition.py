@@ -1,0 +1,134 @@
+"""The gate with inhibition of the giMLPs."""
+
+import keras
+
+from keras_gimlp.layers.inhibition import Inhibition
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class GateWithInhibition(keras.layers.Layer):
+    """Computes a gate: the factor by which the keys, queries or features of a layer are multiplied.
+
+        i = GELU(inputs W_g + b_g)
+        s = i W_i + b_i
+        gate = GELU(s - inhibition * max s) + 1
+
+    The threshold, a share of the largest `s`, inhibits whatever does not stand out. `W_i` and `b_i`
+    start at zero, so that a new gate is 1 everywhere and a pretrained model that is given gates
+    starts as what it was.
+
+    Args:
+        units: Integer, channels of the gate. Defaults to `None`, the channels of the inputs.
+        hidden_units: Integer, channels of `i`. Fewer than `units` make a gate of low rank. Defaults
+            to `None`, the same as `units`.
+        inhibition: Float in [0, 1], share of the maximum that is subtracted. Defaults to 0.3.
+        scope: `"example"`, `"token"` or `"batch"`, over what the maximum is taken; see
+            `Inhibition`. Defaults to `"example"`.
+        activation: Activation in both places, a name or a function. The paper finds that one with
+            a short and smooth negative tail works best. One that is not 0 at 0 makes a new gate
+            start at another value than 1. Defaults to `"gelu"`, the exact one.
+        residual: Whether 1 is added, as at the paper's keys and queries; without it the gate is as
+            in its Figure 2, left, and multiplies by about 0 in the beginning. Defaults to `True`.
+        kernel_initializer: Initializer of `W_i`. Defaults to `"zeros"`.
+        **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
+
+    Call arguments:
+        inputs: Tensor of shape `(batch, ..., channels)`: tokens or images.
+        mask: Optional boolean tensor of the shape of `inputs` without the channels, true where
+            there is a token. A masked token takes no part in the maximum, but for scope `"batch"`.
+
+    Output shape:
+        `(batch, ..., units)`.
+
+    Raises:
+        ValueError: If `units` or `hidden_units` is not a positive integer, `inhibition` is outside
+            of [0, 1], `scope` is another word, or the channels of the inputs are unknown.
+
+    Differences from the paper:
+        The released code takes the maximum over the whole batch, padding included
+        (`scope="batch"`), and starts `W_i` at a standard deviation of 0.02.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_gimlp import layers
+
+    gate = layers.GateWithInhibition(inhibition=0.3)
+    hidden = keras.ops.ones((2, 128, 64))
+    keys = keras.layers.Dense(64)(hidden) * gate(hidden)  # (2, 128, 64)
+    ```
+
+    Reference:
+        Kang et al., "giMLPs: Gate with Inhibition Mechanism in MLPs" (2022), arXiv:2208.00929,
+        Figure 2.
+    """
+
+    def __init__(
+        self,
+        units=None,
+        hidden_units=None,
+        inhibition=0.3,
+        scope="example",
+        activation="gelu",
+        residual=True,
+        *,
+        kernel_initializer="zeros",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for argument, value in (("units", units), ("hidden_units", hidden_units)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(
+                    f"`{argument}` must be a positive integer or None. Received: {argument}={value}"
+                )
+        self.units = units
+        self.hidden_units = hidden_units
+        self.inhibition = inhibition
+        self.scope = scope
+        self.activation = keras.activations.get(activation)
+        self.residual = residual
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.inhibit = Inhibition(inhibition, scope, dtype=self.dtype_policy, name="inhibit")
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        if input_shape[-1] is None:
+            raise ValueError(
+                "`GateWithInhibition` needs `inputs` with known channels. "
+                f"Received: inputs.shape={tuple(input_shape)}"
+            )
+        units = self.units or input_shape[-1]
+        hidden_units = self.hidden_units or units
+        self.gate_projection = keras.layers.Dense(
+            hidden_units, dtype=self.dtype_policy, name="gate_projection"
+        )
+        self.gate_projection.build(input_shape)
+        self.inhibition_projection = keras.layers.Dense(
+            units,
+            kernel_initializer=self.kernel_initializer,
+            dtype=self.dtype_policy,
+            name="inhibition_projection",
+        )
+        self.inhibition_projection.build((*input_shape[:-1], hidden_units))
+
+    def call(self, inputs, mask=None):
+        i = self.activation(self.gate_projection(inputs))  # (B, ..., hidden_units)
+        s = self.inhibition_projection(i)  # (B, ..., units)
+        gate = self.activation(self.inhibit(s, mask=mask))
+        return gate + 1 if self.residual else gate
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units or input_shape[-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "hidden_units": self.hidden_units,
+            "inhibition": self.inhibition,
+            "scope": self.scope,
+            "activation": keras.activations.serialize(self.activation),
+            "residual": self.residual,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -1,0 +1,51 @@
+"""How the CycleMLP authors' files name CycleMLP."""
+
+import numpy as np
+
+from keras_gimlp.layers import CycleFC
+from keras_gimlp.weights.correspondence import (
+    POINTWISE,
+    Correspondence,
+    convolution,
+    dense,
+    norm,
+)
+
+
+def cycle_mlp(model):
+    names = {layer.name for layer in model.layers}
+    rows = convolution("stem", "patch_embed.proj") | norm("norm", "norm")
+    rows |= dense("predictions", "head")
+    constants = {}
+    stage = block = 0
+    while f"stage{stage}_block0_mix_norm" in names:
+        if stage > 0:
+            rows |= convolution(f"stage{stage}_downsample", f"network.{2 * stage - 1}.proj")
+        while f"stage{stage}_block{block}_mix_norm" in names:
+            ours, theirs = f"stage{stage}_block{block}", f"network.{2 * stage}.{block}"
+            rows |= norm(f"{ours}_mix_norm", f"{theirs}.norm1")
+            # Their names are those of the kernel's long side's axis, turned: sfc_h is 1x3.
+            for axis, attribute in (("width", "sfc_h"), ("height", "sfc_w")):
+                rows |= dense(f"{ours}_mix_{axis}/dense", f"{theirs}.attn.{attribute}", POINTWISE)
+                constants[f"{theirs}.attn.{attribute}.offset"] = offsets(
+                    model.get_layer(f"{ours}_mix_{axis}")
+                )
+            rows |= dense(f"{ours}_mix_channel", f"{theirs}.attn.mlp_c", bias=False)
+            rows |= dense(f"{ours}_mix_fuse/contract", f"{theirs}.attn.reweight.fc1")
+            rows |= dense(f"{ours}_mix_fuse/expand", f"{theirs}.attn.reweight.fc2")
+            rows |= dense(f"{ours}_mix_project", f"{theirs}.attn.proj")
+            rows |= norm(f"{ours}_mlp_norm", f"{theirs}.norm2")
+            rows |= dense(f"{ours}_mlp_expand", f"{theirs}.mlp.fc1")
+            rows |= dense(f"{ours}_mlp_contract", f"{theirs}.mlp.fc2")
+            block += 1
+        stage, block = stage + 1, 0
+    return Correspondence(rows, constants)
+
+
+def offsets(layer: CycleFC):
+    """Returns the constant that the files hold for a layer: by channel its shift down and right."""
+    reach = layer.kernel_size // 2
+    shifts = np.argmax(layer.selections, axis=0) - reach
+    pairs = np.zeros((len(shifts), 2), "float32")
+    pairs[:, 1 if layer.axis == "width" else 0] = shifts
+    return pairs.reshape(1, -1, 1, 1)

@@ -1,0 +1,82 @@
+"""Token-mixing weights of another image size."""
+
+import dataclasses
+import math
+
+import numpy as np
+from keras import ops
+
+
+@dataclasses.dataclass(frozen=True)
+class Spatial:
+    """Fits the weights that mix tokens to a model whose images have another size.
+
+    The tokens lie on a grid. A spatial matrix `W` from the file's grid to itself becomes
+
+        W' = U W R    and a bias    b' = U b
+
+    where `R` resamples a map from the model's grid to the file's, and `U` from the file's to the
+    model's, both linearly between the centers of the patches, averaging where the grid becomes
+    coarser. So the new model does to a map about what the old one does to the map at its own size.
+    The rows of `U` and `R` sum to 1, so that the sums of the rows of `W'` are those of `W`,
+    interpolated. Between equal grids nothing changes.
+
+    Attributes:
+        axes: By the end of a variable's path, the axes over the tokens that are read and over those
+            that are written, `None` where the variable has no such axis.
+        grid: `(rows, columns)` of the model's tokens.
+        resize: Whether files of other grids are accepted: `True` for square ones, `(rows, columns)`
+            of the file's tokens for others.
+    """
+
+    axes: dict
+    grid: tuple
+    resize: bool | tuple = False
+
+    def fit(self, path, tensor, shape):
+        """Returns `tensor` for the variable at `path` of this `shape`; others as they are."""
+        read, written = self.axes_of(path)
+        for axis, is_read in ((read, True), (written, False)):
+            if not self.resize or axis is None or axis >= tensor.ndim:
+                continue
+            grid = self.grid_of_file(tensor.shape[axis])
+            if grid is None or grid == self.grid or math.prod(self.grid) != shape[axis]:
+                continue
+            # Over an axis that is read, from the right: W R; over one that is written, U W.
+            matrix = resampling(self.grid, grid).T if is_read else resampling(grid, self.grid)
+            tensor = np.moveaxis(np.tensordot(matrix, tensor, axes=(1, axis)), 0, axis)
+        return tensor
+
+    def hint(self):
+        """Returns what to add to the message about a file that does not fit."""
+        if self.resize:
+            return ""
+        return (
+            ". If the file is of the same model for images of another size, `resize_spatial=True` "
+            "interpolates its weights over tokens"
+        )
+
+    def axes_of(self, path):
+        for ending, axes in self.axes.items():
+            if path.endswith(ending):
+                return axes
+        return None, None
+
+    def grid_of_file(self, tokens):
+        """Returns the grid of the file's tokens, or `None` where it is none that was announced."""
+        side = math.isqrt(tokens)
+        grid = (side, side) if self.resize is True else tuple(self.resize)
+        return grid if math.prod(grid) == tokens else None
+
+
+def resampling(source, target):
+    """Returns the matrix from maps on the grid `source` to maps on the grid `target`.
+
+    Both are `(rows, columns)`. The matrix has one row for each position of `target`.
+    """
+    tokens = math.prod(source)
+    unit_maps = np.eye(tokens, dtype="float32").reshape(tokens, *source, 1)
+    resized = ops.image.resize(
+        unit_maps, target, interpolation="bilinear", antialias=True, data_format="channels_last"
+    )
+    return ops.convert_to_numpy(resized).reshape(tokens, -1).T
