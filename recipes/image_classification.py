@@ -5,9 +5,9 @@
 
 The published set-ups are configurations too. None is reproduced yet.
 
-* `imagenet_gmlp_ti`, `_s`, `_b`: "Pay Attention to MLPs" (arXiv:2105.08050, Table 2 and Appendix A),
-  72.3, 79.6 and 81.6 % top-1, 300 epochs on TPUv2 with 128 cores. With RandAugment where the paper
-  has AutoAugment, which Keras has not.
+* `imagenet_gmlp_ti`, `_s`, `_b`: "Pay Attention to MLPs" (arXiv:2105.08050, Table 2 and Appendix
+  A), 72.3, 79.6 and 81.6 % top-1, 300 epochs on TPUv2 with 128 cores. With RandAugment where the
+  paper has AutoAugment, which Keras has not.
 * `imagenet_cyclemlp_b1` to `_b5`: CycleMLP (arXiv:2107.10224 and its training script), 78.9, 81.6,
   82.4, 83.0 and 83.2 % top-1, 300 epochs on 8 GPUs.
 * `imagenet_gicyclemlp_b1_10`, `_30`: giCycleMLP (arXiv:2208.00929 and its training script), 78.8 %

@@ -17,6 +17,14 @@ def layer_macs(layer):
         return math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3])
     if isinstance(layer, keras.layers.Dense):
         return math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
+    if isinstance(layer, layers.CycleFC):
+        return math.prod(layer.dense.kernel.shape) * math.prod(layer.output.shape[1:-1])
+    if isinstance(layer, layers.SplitAttention):
+        return math.prod(layer.contract.kernel.shape) + math.prod(layer.expand.kernel.shape)
+    if isinstance(layer, layers.GateWithInhibition):
+        projections = (layer.gate_projection, layer.inhibition_projection)
+        weights = sum(math.prod(projection.kernel.shape) for projection in projections)
+        return weights * math.prod(layer.output.shape[1:-1])
     if isinstance(layer, layers.SpatialGatingUnit):
         _, tokens, channels = layer.output.shape
         return tokens * tokens * channels
@@ -24,6 +32,6 @@ def layer_macs(layer):
         _, tokens, units = layer.output.shape
         channels, size = layer.input.shape[-1], layer.attention_dim
         return tokens * (channels * 3 * size + 2 * tokens * size + size * units)
-    if layer.weights and not isinstance(layer, keras.layers.LayerNormalization):
+    if layer.weights and not isinstance(layer, (keras.layers.LayerNormalization, layers.Affine)):
         raise TypeError(f"It is not known how to count {layer}.")
     return 0

@@ -12,47 +12,106 @@ from keras_gimlp import layers
 class Description:
     """How to make a layer and call it.
 
-    `arguments` gives every argument of the constructor a value that is not its default; `inputs`
-    the shapes of the tensors of one call, with the batch; `mixes_any_length` whether the layer
-    takes any number of tokens.
+    `arguments` gives the arguments of the constructor values that are not its defaults; `inputs`
+    the shapes of the tensors of one call, with the batch, a list of them where the layer takes a
+    list; `takes_mask` whether it takes a mask over tokens, `mixes_any_length` any number of tokens.
     """
 
     layer: type
     arguments: dict
     inputs: dict
+    takes_mask: bool = False
     mixes_any_length: bool = False
 
     @property
     def name(self):
-        return f"{self.layer.__name__}({', '.join(self.inputs)})"
+        arguments = (str(v) for v in self.arguments.values() if isinstance(v, (str, bool)))
+        return f"{self.layer.__name__}({', '.join((*self.inputs, *arguments))})"
+
+    @property
+    def has_weights(self):
+        return self.layer is not layers.Inhibition
+
+    @property
+    def has_dense_layers(self):
+        return self.has_weights and self.layer is not layers.Affine
 
     def make(self, **kwargs):
         return self.layer(**self.arguments, **kwargs)
 
-    def draw(self, seed=0, batch=None, tokens=None):
-        """Returns random inputs, by name, of another batch size or number of tokens if asked."""
+    def draw(self, seed=0, tokens=None):
+        """Returns random inputs, by name, of another number of tokens if asked."""
         rng = np.random.default_rng(seed)
+
+        def drawn(shape):
+            shape = (shape[0], tokens or shape[1], *shape[2:])
+            return rng.normal(size=shape).astype("float32")
+
+        return keras.tree.map_shape_structure(drawn, self.inputs)
+
+    def symbolic(self):
         return {
-            name: rng.normal(size=(batch or shape[0], tokens or shape[1], shape[2])).astype(
-                "float32"
-            )
+            name: [keras.Input(s[1:]) for s in shape]
+            if isinstance(shape, list)
+            else keras.Input(shape[1:], name=name)
             for name, shape in self.inputs.items()
         }
 
 
+def normal(seed, stddev=0.3):
+    return keras.initializers.RandomNormal(stddev=stddev, seed=seed)
+
+
+TOKENS = {"inputs": (3, 6, 8)}
+IMAGES = {"inputs": (3, 5, 4, 8)}
 GATE = {
     "epsilon": 1e-3,
-    "kernel_initializer": keras.initializers.RandomNormal(stddev=0.3, seed=1),
-    "bias_initializer": keras.initializers.RandomNormal(stddev=0.5, seed=2),
+    "kernel_initializer": normal(1),
+    "bias_initializer": normal(2, stddev=0.5),
+}
+INHIBITED = {
+    "units": 5,
+    "hidden_units": 7,
+    "inhibition": 0.5,
+    "activation": "silu",
+    "kernel_initializer": normal(3),
 }
 
 DESCRIPTIONS = [
-    Description(layers.SpatialGatingUnit, GATE, {"inputs": (3, 6, 8)}),
-    Description(layers.SpatialGatingUnit, GATE, {"inputs": (3, 6, 8), "gate_addend": (3, 6, 4)}),
+    Description(layers.SpatialGatingUnit, GATE, TOKENS, takes_mask=True),
+    Description(
+        layers.SpatialGatingUnit, GATE, TOKENS | {"gate_addend": (3, 6, 4)}, takes_mask=True
+    ),
     Description(
         layers.TinyAttention,
         {"units": 5, "attention_dim": 4},
-        {"inputs": (3, 6, 8)},
+        TOKENS,
+        takes_mask=True,
         mixes_any_length=True,
     ),
+    *(
+        Description(
+            layers.CycleFC,
+            {"units": 5, "axis": axis, "kernel_size": 5, "kernel_initializer": normal(4)},
+            IMAGES,
+        )
+        for axis in ("width", "height")
+    ),
+    Description(
+        layers.SplitAttention,
+        {"reduction": 2, "kernel_initializer": normal(5)},
+        {"inputs": [(3, 5, 4, 8)] * 3},
+    ),
+    Description(
+        layers.Inhibition, {"inhibition": 0.5}, TOKENS, takes_mask=True, mixes_any_length=True
+    ),
+    Description(layers.Inhibition, {"inhibition": 0.5, "scope": "token"}, IMAGES),
+    Description(
+        layers.GateWithInhibition, INHIBITED, TOKENS, takes_mask=True, mixes_any_length=True
+    ),
+    Description(
+        layers.GateWithInhibition, INHIBITED | {"residual": False, "scope": "token"}, IMAGES
+    ),
+    Description(layers.Affine, {"alpha_initializer": normal(6)}, TOKENS),
+    Description(layers.Affine, {"alpha_initializer": normal(6), "use_bias": False}, IMAGES),
 ]

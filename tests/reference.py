@@ -66,3 +66,110 @@ def gmlp_block(x, norm, expand, unit, contract, attention=None):
     addend = None if attention is None else tiny_attention(y, *attention)
     z = spatial_gating_unit(z, *unit, addend=addend)
     return x + z @ contract[0] + contract[1]
+
+
+def cycle_fc(x, W, b, axis, kernel_size):
+    """`x` is one image of shape `(H, W, C)`."""
+    height, width, channels = x.shape
+    output = np.empty((height, width, len(b)))
+    for h in range(height):
+        for w in range(width):
+            total = b
+            for c in range(channels):
+                shift = (c + kernel_size // 2) % kernel_size - kernel_size // 2
+                row, column = (h, w + shift) if axis == "width" else (h + shift, w)
+                if 0 <= row < height and 0 <= column < width:
+                    total = total + x[row, column, c] * W[c]
+            output[h, w] = total
+    return output
+
+
+def split_attention(branches, W_1, b_1, W_2, b_2):
+    """`branches` are maps of one image, each of shape `(H, W, C)`."""
+    height, width, channels = branches[0].shape
+    average = sum(branches).sum((0, 1)) / (height * width)
+    scores = gelu(average @ W_1 + b_1) @ W_2 + b_2
+    output = np.zeros_like(branches[0])
+    for c in range(channels):
+        weights = softmax(scores[c * len(branches) : (c + 1) * len(branches)])
+        for weight, branch in zip(weights, branches, strict=True):
+            output[..., c] += weight * branch[..., c]
+    return output
+
+
+def inhibition(x, level, scope, mask=None):
+    """`x` is a batch of tokens of shape `(B, N, C)`."""
+    output = np.empty_like(x)
+    for example in range(len(x)):
+        for token in range(x.shape[1]):
+            if scope == "batch":
+                seen = x
+            elif scope == "token":
+                seen = x[example, token]
+            else:
+                seen = x[example] if mask is None else x[example][mask[example]]
+            threshold = level * seen.max() if seen.size else 0.0
+            output[example, token] = x[example, token] - threshold
+    return output
+
+
+def gate_with_inhibition(x, W_g, b_g, W_i, b_i, level, scope, residual, mask=None):
+    s = gelu(x @ W_g + b_g) @ W_i + b_i
+    return gelu(inhibition(s, level, scope, mask)) + (1.0 if residual else 0.0)
+
+
+def affine(x, alpha, beta):
+    return x * alpha + beta
+
+
+def token_mixing(x, W, b):
+    """`W[m, n]` is the weight of token n in token m."""
+    return np.stack([sum(W[m, n] * x[n] for n in range(len(x))) + b[m] for m in range(len(W))])
+
+
+def mixer_block(x, tokens, channels, epsilon):
+    """`tokens` and `channels` are `(gamma, beta, W_1, b_1, W_2, b_2)` of the two halves."""
+    gamma, beta, W_1, b_1, W_2, b_2 = tokens
+    y = layer_norm(x, gamma, beta, epsilon)
+    x = x + token_mixing(gelu(token_mixing(y, W_1, b_1)), W_2, b_2)
+    gamma, beta, W_1, b_1, W_2, b_2 = channels
+    y = layer_norm(x, gamma, beta, epsilon)
+    return x + gelu(y @ W_1 + b_1) @ W_2 + b_2
+
+
+def resmlp_block(x, tokens, channels):
+    """`tokens` is `(alpha, beta, W, b, scale)`, `channels` has two matrices and biases."""
+    alpha, beta, W, b, scale = tokens
+    x = x + scale * token_mixing(affine(x, alpha, beta), W, b)
+    alpha, beta, W_1, b_1, W_2, b_2, scale = channels
+    return x + scale * (gelu(affine(x, alpha, beta) @ W_1 + b_1) @ W_2 + b_2)
+
+
+def cycle_block(x, mixing, mlp, epsilon, gate=None, subtract=None):
+    """`x` is one map of shape `(H, W, C)`.
+
+    `mixing` is a dictionary of the parameters of its parts, `mlp` is `(gamma, beta, W_1, b_1, W_2,
+    b_2)`, `gate` is `(gamma, beta, W_g, b_g, W_i, b_i, level, residual)`, `subtract` a level.
+    """
+
+    def norm(x, gamma, beta):
+        return layer_norm(x.reshape(-1, x.shape[-1]), gamma, beta, epsilon).reshape(x.shape)
+
+    y = norm(x, *mixing["norm"])
+    branches = [
+        cycle_fc(y, *mixing["width"], axis="width", kernel_size=3),
+        cycle_fc(y, *mixing["height"], axis="height", kernel_size=3),
+        y @ mixing["channel"][0],
+    ]
+    W, b = mixing["project"]
+    x = x + split_attention(branches, *mixing["fuse"]) @ W + b
+    gamma, beta, W_1, b_1, W_2, b_2 = mlp
+    y = gelu(norm(x, gamma, beta) @ W_1 + b_1) @ W_2 + b_2
+    if gate is not None:
+        gamma, beta, *parameters, level, residual = gate
+        tokens = norm(x, gamma, beta).reshape(1, -1, x.shape[-1])
+        factor = gate_with_inhibition(tokens, *parameters, level, "example", residual)
+        y = y * factor.reshape(x.shape)
+    if subtract is not None:
+        y = y - subtract * y.max()
+    return x + y

@@ -9,9 +9,18 @@ from keras import ops
 
 from keras_gimlp import layers
 from tests import reference
+from tests.conftest import GOLDEN
 from tests.descriptions import DESCRIPTIONS
 
-EVERY_LAYER = pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda d: d.name)
+
+def described(descriptions):
+    return pytest.mark.parametrize("description", descriptions, ids=lambda d: d.name)
+
+
+EVERY_LAYER = described(DESCRIPTIONS)
+EVERY_LAYER_WITH_WEIGHTS = described([d for d in DESCRIPTIONS if d.has_weights])
+EVERY_LAYER_WITH_DENSE_LAYERS = described([d for d in DESCRIPTIONS if d.has_dense_layers])
+EVERY_LAYER_WITH_MASK = described([d for d in DESCRIPTIONS if d.takes_mask])
 
 
 def run(layer, inputs, **kwargs):
@@ -24,7 +33,7 @@ def randomize(layer, rng):
 
 
 def model_of(description, **kwargs):
-    inputs = {name: keras.Input(shape[1:], name=name) for name, shape in description.inputs.items()}
+    inputs = description.symbolic()
     return keras.Model(inputs, description.make(name="layer", **kwargs)(**inputs))
 
 
@@ -76,6 +85,116 @@ def test_tiny_attention_equals_the_formula(rng, masked):
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel_size", [1, 3, 5, 9])
+@pytest.mark.parametrize("axis", ["width", "height"])
+def test_cycle_fc_equals_the_formula(rng, axis, kernel_size):
+    x = rng.normal(size=(2, 5, 4, 7))
+    layer = layers.CycleFC(6, axis, kernel_size)
+    layer.build((None, None, None, 7))
+    randomize(layer, rng)
+    W, b = (ops.convert_to_numpy(v) for v in layer.trainable_variables)
+    expected = [reference.cycle_fc(x[i], W, b, axis, kernel_size) for i in range(2)]
+    np.testing.assert_allclose(
+        run(layer, {"inputs": x.astype("float32")}), expected, rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "axis", "kernel_size"),
+    [("kernel_1x3", "width", 3), ("kernel_3x1", "height", 3), ("kernel_1x7", "width", 7)],
+)
+def test_cycle_fc_equals_the_authors_deformable_convolution(file, axis, kernel_size):
+    values = np.load(GOLDEN / "cycle_fc" / f"{file}.npz")
+    layer = layers.CycleFC(len(values["bias"]), axis, kernel_size)
+    layer.build(values["x"].shape)
+    layer.set_weights([values["weight"].T, values["bias"]])
+    np.testing.assert_allclose(
+        run(layer, {"inputs": values["x"]}), values["y"], rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("axis", ["width", "height"])
+def test_cycle_fc_takes_images_of_any_size(axis):
+    layer = layers.CycleFC(6, axis)
+    inputs = keras.Input((None, None, 7))
+    model = keras.Model(inputs, layer(inputs))
+    assert model.output_shape == (None, None, None, 6)
+    for shape in ((1, 1, 1, 7), (2, 8, 3, 7)):
+        assert model.predict(np.ones(shape, "float32"), verbose=0).shape == (*shape[:-1], 6)
+
+
+@pytest.mark.parametrize("branches", [2, 3])
+def test_split_attention_equals_the_formula(rng, branches):
+    x = rng.normal(size=(branches, 2, 3, 4, 8))
+    layer = layers.SplitAttention()
+    layer.build([(None, None, None, 8)] * branches)
+    randomize(layer, rng)
+    parameters = [ops.convert_to_numpy(v) for v in layer.trainable_variables]
+    expected = [reference.split_attention(list(x[:, i]), *parameters) for i in range(2)]
+    outputs = run(layer, {"inputs": list(x.astype("float32"))})
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("scope", ["example", "token", "batch"])
+@pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
+def test_inhibition_equals_the_formula(rng, level, scope, masked):
+    x = rng.normal(size=(3, 6, 8)) - 1  # an example with no token may have a negative maximum
+    mask = np.array([[1, 1, 0, 1, 0, 1], [1, 0, 0, 0, 0, 0], [0] * 6], "bool") if masked else None
+    outputs = run(layers.Inhibition(level, scope), {"inputs": x.astype("float32")}, mask=mask)
+    expected = reference.inhibition(x, level, scope, mask)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("scope", ["example", "token", "batch"])
+def test_gate_with_inhibition_equals_the_formula(rng, scope, residual, masked):
+    x = rng.normal(size=(3, 6, 8))
+    mask = np.array([[1, 1, 0, 1, 0, 1], [1, 0, 0, 0, 0, 0], [0] * 6], "bool") if masked else None
+    layer = layers.GateWithInhibition(5, 7, 0.3, scope, residual=residual)
+    layer.build((None, 6, 8))
+    randomize(layer, rng)
+    parameters = [ops.convert_to_numpy(v) for v in layer.trainable_variables]
+    outputs = run(layer, {"inputs": x.astype("float32")}, mask=mask)
+    expected = reference.gate_with_inhibition(x, *parameters, 0.3, scope, residual, mask)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_new_gate_with_inhibition_is_one_and_learns(rng):
+    x = rng.normal(size=(2, 6, 8)).astype("float32")
+    layer = layers.GateWithInhibition(inhibition=0.9)
+    np.testing.assert_array_equal(run(layer, {"inputs": x}), np.ones((2, 6, 8)))
+    inputs = keras.Input((6, 8))
+    model = keras.Model(inputs, layer(inputs))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    model.fit(x, 2 + x, epochs=3, verbose=0)
+    for variable in layer.trainable_variables:
+        assert np.isfinite(ops.convert_to_numpy(variable)).all()
+    assert np.abs(run(layer, {"inputs": x}) - 1).max() > 1e-3
+
+
+def test_gradient_of_an_inhibition_with_nothing_unmasked_is_finite(rng):
+    inputs, mask = keras.Input((6, 8)), keras.Input((6,), dtype="bool")
+    hidden = keras.layers.Dense(4)(inputs)
+    model = keras.Model([inputs, mask], layers.Inhibition()(hidden, mask=mask))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    model.fit([rng.normal(size=(2, 6, 8)), np.zeros((2, 6), "bool")], np.ones((2, 6, 4)), verbose=0)
+    assert all(np.isfinite(ops.convert_to_numpy(v)).all() for v in model.trainable_variables)
+
+
+def test_affine_equals_the_formula(rng):
+    x = rng.normal(size=(2, 6, 8))
+    layer = layers.Affine()
+    layer.build((None, 6, 8))
+    randomize(layer, rng)
+    parameters = [ops.convert_to_numpy(v) for v in layer.trainable_variables]
+    expected = reference.affine(x, *parameters)
+    np.testing.assert_allclose(
+        run(layer, {"inputs": x.astype("float32")}), expected, rtol=1e-5, atol=1e-6
+    )
+
+
 def test_a_new_spatial_gating_unit_passes_one_half_through(rng):
     x = rng.normal(size=(2, 6, 8)).astype("float32")
     layer = layers.SpatialGatingUnit()
@@ -94,7 +213,7 @@ def test_layers_use_the_mask_that_arrives_with_their_inputs(rng):
     x = rng.normal(size=(2, 6, 8)).astype("float32")
     x[:, 4:] = 0.0
     mask = np.array([[1, 1, 1, 1, 0, 0]] * 2, "bool")
-    for description in DESCRIPTIONS[::2]:
+    for description in [d for d in DESCRIPTIONS if d.takes_mask and len(d.inputs) == 1]:
         layer = description.make()
         masked = keras.layers.Masking()(x)
         np.testing.assert_allclose(
@@ -110,12 +229,15 @@ def test_every_public_layer_is_described():
     assert {description.layer for description in DESCRIPTIONS} == public
 
 
-@EVERY_LAYER
-def test_description_gives_every_argument_another_value_than_its_default(description):
-    parameters = inspect.signature(description.layer).parameters
+@pytest.mark.parametrize("layer", {d.layer for d in DESCRIPTIONS}, ids=lambda x: x.__name__)
+def test_descriptions_give_every_argument_another_value_than_its_default(layer):
+    parameters = inspect.signature(layer).parameters
     defaults = {name: p.default for name, p in parameters.items() if name != "kwargs"}
-    assert defaults.keys() == description.arguments.keys()
-    assert all(description.arguments[name] != default for name, default in defaults.items())
+    for name, default in defaults.items():
+        given = [
+            d.arguments[name] for d in DESCRIPTIONS if d.layer is layer and name in d.arguments
+        ]
+        assert any(value != default for value in given), name
 
 
 @EVERY_LAYER
@@ -154,7 +276,7 @@ def test_symbolic_shape_is_the_real_shape(description):
     assert description.make().compute_output_shape(description.inputs["inputs"]) == shape
 
 
-@EVERY_LAYER
+@EVERY_LAYER_WITH_WEIGHTS
 def test_every_trainable_weight_moves_in_one_step(description):
     model = model_of(description)
     before = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
@@ -171,7 +293,7 @@ def test_layer_computes_in_its_own_dtype_policy(description):
     layer = description.make(dtype="mixed_bfloat16")
     outputs = layer(**inputs)
     assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
-    assert {v.dtype for v in layer.weights} == {"float32"}
+    assert {v.dtype for v in layer.weights} <= {"float32"}
 
     exact = description.make()
     exact.build(description.inputs["inputs"])
@@ -187,11 +309,11 @@ def test_layer_does_not_depend_on_batch_mates(description):
     inputs = description.draw()
     together = run(layer, inputs)
     for i in range(len(together)):
-        alone = run(layer, {name: value[i : i + 1] for name, value in inputs.items()})
+        alone = run(layer, keras.tree.map_structure(lambda x, i=i: x[i : i + 1], inputs))
         np.testing.assert_allclose(alone[0], together[i], rtol=1e-5, atol=1e-6)
 
 
-@EVERY_LAYER
+@EVERY_LAYER_WITH_MASK
 def test_layer_does_not_depend_on_masked_tokens(description):
     layer = description.make()
     mask = np.array([[1, 1, 1, 1, 0, 0], [1, 1, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1]], "bool")
@@ -205,9 +327,7 @@ def test_layer_does_not_depend_on_masked_tokens(description):
     assert np.abs(run(layer, inputs)[mask] - outputs).max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    "description", [d for d in DESCRIPTIONS if d.mixes_any_length], ids=lambda d: d.name
-)
+@described([d for d in DESCRIPTIONS if d.mixes_any_length])
 def test_layer_does_not_depend_on_the_length_of_the_padding(description):
     layer = description.make()
     short, long = description.draw(), description.draw(seed=1, tokens=9)
@@ -219,7 +339,7 @@ def test_layer_does_not_depend_on_the_length_of_the_padding(description):
     )
 
 
-@EVERY_LAYER
+@EVERY_LAYER_WITH_DENSE_LAYERS
 @pytest.mark.parametrize("lora", [False, True])
 def test_layer_quantizes_to_int8_with_and_without_lora(description, lora):
     model = model_of(description)
@@ -270,3 +390,69 @@ def test_tiny_attention_refuses_sizes_that_are_not_positive_integers(arguments):
 def test_tiny_attention_refuses_unknown_channels():
     with pytest.raises(ValueError, match="channels known"):
         layers.TinyAttention(4).build((None, 6, None))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"units": 0}, "`units` must be a positive integer. Received: units=0"),
+        ({"axis": "depth"}, '`axis` must be "width" or "height". Received: axis=\'depth\''),
+        ({"kernel_size": 4}, "`kernel_size` must be an odd positive integer"),
+        ({"kernel_size": -3}, "`kernel_size` must be an odd positive integer"),
+    ],
+)
+def test_cycle_fc_refuses_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        layers.CycleFC(**({"units": 4, "axis": "width"} | arguments))
+
+
+@pytest.mark.parametrize("layer", [layers.GateWithInhibition, layers.Inhibition])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"inhibition": -0.1}, "`inhibition` must be in \\[0, 1\\]. Received: inhibition=-0.1"),
+        ({"inhibition": 1.5}, "`inhibition` must be in \\[0, 1\\]"),
+        ({"scope": "image"}, "`scope` must be .* Received: scope='image'"),
+    ],
+)
+def test_inhibition_refuses_wrong_arguments(layer, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        layer(**arguments)
+
+
+@pytest.mark.parametrize("argument", ["units", "hidden_units"])
+def test_gate_with_inhibition_refuses_sizes_that_are_not_positive_integers(argument):
+    with pytest.raises(ValueError, match=f"`{argument}` must be a positive integer or None"):
+        layers.GateWithInhibition(**{argument: 0})
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        (2, 4, 4, 8),
+        [(2, 4, 4, 8)],
+        [(2, 4, 4, 8), (2, 4, 4, 6)],
+        [(2, 4, 8), (2, 4, 8)],
+        [(2, 4, 4, None)] * 2,
+    ],
+)
+def test_split_attention_refuses_what_is_no_list_of_equal_maps(shapes):
+    with pytest.raises(ValueError, match="needs a list of two or more `inputs`"):
+        layers.SplitAttention().build(shapes)
+
+
+def test_split_attention_refuses_fewer_channels_than_the_reduction():
+    with pytest.raises(ValueError, match="`reduction` must be at most the number of channels"):
+        layers.SplitAttention().build([(2, 4, 4, 3)] * 2)
+    with pytest.raises(ValueError, match="`reduction` must be a positive integer"):
+        layers.SplitAttention(0)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [layers.CycleFC(4, "width"), layers.GateWithInhibition(), layers.Affine()],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_refuse_unknown_channels(layer):
+    with pytest.raises(ValueError, match="channels"):
+        layer.build((None, 4, 4, None))

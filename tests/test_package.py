@@ -11,8 +11,11 @@ import numpy as np
 import keras_gimlp
 from keras_gimlp import applications
 from tests.conftest import ROOT
-from tests.test_gmlp import images, tiny
+from tests.families import images, tiny
 
+WITH_EXAMPLES = [value for value in vars(keras_gimlp.layers).values() if callable(value)]
+WITH_EXAMPLES += [applications.gMLP, applications.CycleMLP, applications.MLPMixer]
+WITH_EXAMPLES += [applications.ResMLP, applications.preprocess_input, keras_gimlp.weights.find]
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -58,18 +61,16 @@ def test_a_model_saved_here_predicts_the_same_on_every_installed_backend(tmp_pat
 
 
 def test_every_public_name_has_a_docstring_with_an_example():
-    for public in (*vars(keras_gimlp.layers).values(), applications.gMLP):
-        if callable(public):
-            assert "```python" in public.__doc__, public
+    for public in WITH_EXAMPLES:
+        assert "```python" in public.__doc__, public
     for name in applications.list_models():
         assert "its docstring explains the arguments" in getattr(applications, name).__doc__
 
 
 def test_examples_in_docstrings_and_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    texts = [value.__doc__ for value in vars(keras_gimlp.layers).values() if callable(value)]
-    texts += [applications.gMLP.__doc__, (ROOT / "README.md").read_text()]
-    for text in texts:
+    texts = [public.__doc__ for public in WITH_EXAMPLES]
+    for text in (*texts, (ROOT / "README.md").read_text()):
         namespace = {}  # the blocks of one text follow each other
         blocks = text.split("```python\n")[1:]
         assert blocks

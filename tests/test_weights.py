@@ -6,7 +6,7 @@ import pytest
 
 from keras_gimlp import applications
 from keras_gimlp.weights import load_weights
-from tests.test_gmlp import images, tiny
+from tests.families import images, tiny
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,6 @@ def test_weights_without_top_do_not_fill_a_classifier(saved, tmp_path):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"classes": 4}, "predictions/kernel is \\(8, 3\\) in the file and \\(8, 4\\)"),
         ({"depth": 3}, "missing from the file: block2_norm/gamma, .* and [0-9]+ more"),
         ({"depth": 1}, "unknown to the model: block1_"),
         ({"attention_dim": None}, "unknown to the model: block0_attention/projection/0, "),
@@ -66,7 +65,7 @@ def test_weights_of_another_model_are_refused(saved, other, message):
 
 def test_a_refused_file_leaves_the_model_as_it_was(saved):
     _, paths = saved
-    model = tiny(classes=4, attention_dim=4)
+    model = tiny(classes=3, attention_dim=4, ffn_dim=24)
     before = model.get_weights()
     with pytest.raises(ValueError, match="'gmlp', which was left as it was"):
         load_weights(model, paths[0])
@@ -100,11 +99,18 @@ def test_a_missing_file_is_named():
 
 def test_a_folder_is_no_file(tmp_path):
     (tmp_path / "a.keras").mkdir()
-    with pytest.raises(FileNotFoundError, match="no weights file"):
+    with pytest.raises(ValueError, match="this is a folder: weights='.*a.keras'"):
         tiny(weights=tmp_path / "a.keras")
 
 
-@pytest.mark.parametrize("weights", ["imagenet", "model.pth"])
+def test_another_number_of_classes_keeps_the_new_classifier(saved):
+    for path in saved[1]:
+        with pytest.warns(UserWarning, match="keep their initial weights: predictions"):
+            loaded = tiny(classes=4, attention_dim=4, weights=path)
+        np.testing.assert_array_equal(loaded.get_weights()[2], saved[0].get_weights()[2])
+
+
+@pytest.mark.parametrize("weights", ["resnet50", "model.onnx"])
 def test_other_sources_are_not_known(weights):
-    with pytest.raises(ValueError, match="`weights` must be None or the path of a"):
+    with pytest.raises(ValueError, match="`weights` must be None, a name in keras_gimlp.weights"):
         applications.gMLP_S(depth=1, weights=weights)

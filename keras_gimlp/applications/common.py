@@ -77,9 +77,9 @@ def add_residual(x, y, drop_path_rate, name):
     if drop_path_rate:
         # Dropout of whole examples: the mask has one value for all positions and channels.
         noise_shape = (None,) + (1,) * (len(y.shape) - 1)
-        y = keras.layers.Dropout(
-            drop_path_rate, noise_shape=noise_shape, name=f"{name}_drop_path"
-        )(y)
+        y = keras.layers.Dropout(drop_path_rate, noise_shape=noise_shape, name=f"{name}_drop_path")(
+            y
+        )
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
 

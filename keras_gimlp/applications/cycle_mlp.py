@@ -123,7 +123,7 @@ def CycleMLP(
     model = applications.CycleMLP_B1(
         include_top=False, feature_maps=True, input_shape=(None, None, 3)
     )
-    model.output_shape["P4"]  # (None, None, None, 320)
+    model.output["P4"].shape  # (None, None, None, 320)
     ```
 
     Reference:
@@ -190,9 +190,9 @@ def convolution(x, dim, size, strides, name):
     x = keras.layers.ZeroPadding2D(
         (size - strides + 1) // 2, data_format="channels_last", name=f"{name}_padding"
     )(x)
-    return keras.layers.Conv2D(
-        dim, size, strides=strides, data_format="channels_last", name=name
-    )(x)
+    return keras.layers.Conv2D(dim, size, strides=strides, data_format="channels_last", name=name)(
+        x
+    )
 
 
 def layer_norm(x, name):
@@ -233,9 +233,7 @@ def gate(x, mlp_ratio, inhibition, scope, residual, name):
         scope=scope,
         residual=residual,
         # Without the residual a zero would stop the gradient of the MLP.
-        kernel_initializer="zeros"
-        if residual
-        else keras.initializers.TruncatedNormal(stddev=0.02),
+        kernel_initializer="zeros" if residual else keras.initializers.TruncatedNormal(stddev=0.02),
         name=name,
     )(x)
 

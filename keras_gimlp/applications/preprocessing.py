@@ -43,8 +43,11 @@ def preprocess_input(images, weights=None):
     if weights is None:
         return images / 127.5 - 1.0
     entry = published.find(weights)
-    # NumPy's numbers of the images' precision, which tensors of every backend multiply.
-    scale = [1 / (255 * deviation) for deviation in entry.deviation]
-    shift = [-mean / deviation for mean, deviation in zip(entry.mean, entry.deviation, strict=True)]
     dtype = keras.backend.standardize_dtype(images.dtype)
-    return images * np.asarray(scale, dtype) + np.asarray(shift, dtype)
+    scale = 1 / (255 * np.asarray(entry.deviation))
+    shift = -np.asarray(entry.mean) / np.asarray(entry.deviation)
+    if ops.is_tensor(images):
+        scale, shift = (ops.convert_to_tensor(x, dtype) for x in (scale, shift))
+    else:  # an array, or in tf.data a tensor of another backend, which multiplies arrays
+        scale, shift = (x.astype(dtype) for x in (scale, shift))
+    return images * scale + shift

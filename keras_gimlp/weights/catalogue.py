@@ -171,21 +171,29 @@ def find(name, model=None):
     print(weights.find("gmlp_s16_224.ra3_in1k"))
     ```
     """
+    meant = model if name == "imagenet" else name
     for entry in CATALOGUE:
-        if entry.name == name or (entry.imagenet and entry.model == (model or name)):
-            if name in (entry.name, entry.model) or name == "imagenet":
-                return entry
+        if name == entry.name or (entry.imagenet and entry.model == meant):
+            return entry
+    family = str(meant).removeprefix("gi").partition("_")[0]
+    known = [e for e in CATALOGUE if e.imagenet]
+    known = [e for e in known if e.model.partition("_")[0] == family] or known
     raise ValueError(
-        f"There are no published weights of this name{f' for {model}' if model else ''}. Published "
-        f"are: {', '.join(f'{e.name} ({e.built_as})' for e in CATALOGUE if e.imagenet)}; all: "
-        f"keras_gimlp.weights.list_weights(). Received: weights={name!r}"
+        f"There are no published weights {name!r}{f' for {model}' if model else ''}. There are "
+        f"{', '.join(f'{entry.name} for {entry.built_as}' for entry in known)}. "
+        "keras_gimlp.weights.list_weights() has all names."
     )
 
 
 def expected_hash(file_name):
     """Returns the SHA-256, or its beginning, that is published for a file of this name."""
-    for entry in CATALOGUE:
-        for url, sha256 in (*entry.files, (entry.file_name, entry.sha256)):
-            if url.rpartition("/")[2] == file_name and file_name != "model.safetensors":
-                return sha256
-    return ""
+    published = {
+        name: sha256
+        for entry in CATALOGUE
+        for name, sha256 in (
+            *((url.rpartition("/")[2], sha256) for url, sha256 in entry.files),
+            (entry.file_name, entry.sha256),
+        )
+        if name != "model.safetensors"  # which many are called
+    }
+    return published.get(file_name, "")

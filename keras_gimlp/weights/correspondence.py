@@ -35,7 +35,7 @@ class Correspondence:
 
     rows: dict
     constants: dict = dataclasses.field(default_factory=dict)
-    renamed: Callable = staticmethod(lambda name: name)
+    renamed: Callable = str
 
 
 def dense(ours, theirs, layout=MATRIX, bias=True):

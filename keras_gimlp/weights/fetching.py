@@ -112,4 +112,3 @@ def needed(package, purpose):
         raise ImportError(
             f'{package} is needed to {purpose}: pip install "keras_gimlp[weights]"'
         ) from error
-

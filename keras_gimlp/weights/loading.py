@@ -1,6 +1,7 @@
 """Strict loading: every parameter of the model is filled, every tensor of the file is used."""
 
 import pathlib
+import sys
 import warnings
 
 import numpy as np
@@ -80,16 +81,14 @@ def load_weights(model, weights, fresh=(), unused=(), spatial=None):
     except ValueError as error:
         raise ValueError(f"{error}{spatial.hint() if spatial else ''}") from None
     if kept:
-        warnings.warn(
+        report(
             f"{source} has nothing that fits {len(kept)} layers of {model.name!r}, which keep "
-            f"their initial weights: {listed(kept)}.",
-            stacklevel=4,
+            f"their initial weights: {listed(kept)}."
         )
     if resized:
-        warnings.warn(
+        report(
             f"{len(resized)} tensors of {source} were interpolated to the {spatial.grid[0]} x "
-            f"{spatial.grid[1]} tokens of {model.name!r}.",
-            stacklevel=4,
+            f"{spatial.grid[1]} tokens of {model.name!r}."
         )
 
 
@@ -224,6 +223,15 @@ def by_layer_and_position(model):
 
 def layer_of(name):
     return name.split("/")[0]
+
+
+def report(message):
+    """Warns, at the line outside of this library that asked for the weights."""
+    package = str(pathlib.Path(__file__).parent.parent)
+    level = 1
+    while sys._getframe(level).f_code.co_filename.startswith(package):
+        level += 1
+    warnings.warn(message, stacklevel=level + 1)
 
 
 def listed(names, at_most=5):

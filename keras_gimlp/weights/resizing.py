@@ -16,10 +16,10 @@ class Spatial:
         W' = U W R    and a bias    b' = U b
 
     where `R` resamples a map from the model's grid to the file's, and `U` from the file's to the
-    model's, both linearly between the centers of the patches, averaging where the grid becomes
-    coarser. So the new model does to a map about what the old one does to the map at its own size.
-    The rows of `U` and `R` sum to 1, so that the sums of the rows of `W'` are those of `W`,
-    interpolated. Between equal grids nothing changes.
+    model's, both by cubic interpolation between the centers of the patches, averaging where the
+    grid becomes coarser. So the new model does to a map about what the old one does to the map at
+    its own size. The rows of `U` and `R` sum to 1, so that the sums of the rows of `W'` are those
+    of `W`, interpolated. Between equal grids nothing changes.
 
     Attributes:
         axes: By the end of a variable's path, the axes over the tokens that are read and over those
@@ -77,6 +77,6 @@ def resampling(source, target):
     tokens = math.prod(source)
     unit_maps = np.eye(tokens, dtype="float32").reshape(tokens, *source, 1)
     resized = ops.image.resize(
-        unit_maps, target, interpolation="bilinear", antialias=True, data_format="channels_last"
+        unit_maps, target, interpolation="bicubic", antialias=True, data_format="channels_last"
     )
     return ops.convert_to_numpy(resized).reshape(tokens, -1).T

@@ -42,19 +42,82 @@ def assert_same_weights(folder, other):
         np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("name", applications.list_models())
-def test_every_vision_model_trains_by_name(name, tmp_path):
-    run("--run_dir", tmp_path, "--model", name, *SHORT)
+PATCHES = ("patch_size=4", "depth=2", "dim=8")
+STAGES = ("depths=(1,1)", "dims=(8,8)", "mlp_ratios=(2,2)", "stem_size=3", "stem_strides=2")
+FAMILIES = {
+    "gMLP_Ti": (*PATCHES, "ffn_dim=16"),
+    "CycleMLP_B1": STAGES,
+    "giCycleMLP_B1": STAGES,
+    "MLPMixer_S16": (*PATCHES, "tokens_mlp_dim=4", "channels_mlp_dim=16"),
+    "ResMLP_S12": PATCHES,
+}
+
+
+def test_every_family_is_trained():
+    assert {name.partition("_")[0] for name in FAMILIES} == {
+        name.partition("_")[0] for name in applications.list_models()
+    }
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_trains_by_name(name, tmp_path):
+    run("--run_dir", tmp_path, "--model", name, *SHORT, "--model_args", *FAMILIES[name])
     assert json.loads((tmp_path / "summary.json").read_text())["epochs"] == 2
 
 
-@pytest.mark.parametrize("name", ["digits", "cifar10", "imagenet_gmlp_s"])
+@pytest.mark.parametrize(
+    "name",
+    ["digits", "cifar10", "imagenet_gmlp_s", "imagenet_gicyclemlp_b1_10"],
+)
 def test_configuration_runs_for_two_steps(name, tmp_path):
     # On digits and a small model; everything else, the augmentation above all, is as configured.
-    small = ("--data", "digits", "--image_size", "8", "--batch_size", "4", *TINY)
+    config = image_classification.CONFIGURATIONS[name]
+    size = next(model for model in FAMILIES if model.partition("_")[0] in config.model)
+    sizes = (*(config.model_args if "gating" in str(config.model_args) else ()), *FAMILIES[size])
+    small = ("--data", "digits", "--image_size", "8", "--batch_size", "4", "--model_args")
     short = ("--epochs", "1", "--steps_per_epoch", "2", "--warmup_steps", "0")
-    run("--config", name, *small, *short, "--run_dir", tmp_path)
+    run("--config", name, *small, *sizes, *short, "--run_dir", tmp_path)
     assert np.isfinite(float(rows(tmp_path)[0]["loss"]))
+
+
+def test_a_run_starts_from_given_weights(finished, tmp_path):
+    folder, _ = finished
+    no_steps = ("--learning_rate", "0", "--weight_decay", "0", "--epochs", "1")
+    run("--run_dir", tmp_path, *SHORT, *no_steps, "--weights", folder / "model.keras")
+    assert_same_weights(folder, tmp_path)
+
+
+def test_a_run_refuses_weights_of_another_model(finished, tmp_path):
+    folder, _ = finished
+    with pytest.raises(SystemExit, match="cannot be built: .* is of another model than"):
+        run(
+            "--run_dir",
+            tmp_path,
+            *SHORT,
+            "--weights",
+            folder / "model.keras",
+            "--model_args",
+            *TINY[1:-1],
+            "ffn_dim=32",
+        )
+    with pytest.raises(SystemExit, match="cannot be built: There are no published weights"):
+        run("--run_dir", tmp_path, *SHORT, "--weights", "imagenet")
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "white"),
+    [
+        ("CycleMLP_B1", None, 1.0),
+        ("CycleMLP_B1", "imagenet", (1 - 0.485) / 0.229),
+        ("MLPMixer_B16", "mixer_b16_224.miil_in21k", 1.0),
+        ("MLPMixer_B16", "runs/model.keras", 1.0),
+    ],
+)
+def test_images_are_scaled_to_what_the_weights_were_trained_on(model, weights, white):
+    config = image_classification.Config(model=model, weights=weights)
+    pixels = np.full((1, 1, 1, 3), 255, "float32")
+    scaled = image_classification.preprocessing(config)(pixels)
+    np.testing.assert_allclose(scaled[..., 0], white, rtol=1e-5)
 
 
 def test_configurations_of_imagenet_differ_in_the_model_alone():

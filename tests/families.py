@@ -1,0 +1,38 @@
+"""One small model of each family, for what holds for all of them."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_gimlp import applications
+
+PATCHES = {"input_shape": (8, 8, 3), "depth": 2, "dim": 8, "patch_size": 4}
+STAGES = {"depths": (1, 2), "dims": (8, 12), "mlp_ratios": (2, 2), "stem_size": 3}
+STAGES |= {"input_shape": (8, 8, 3), "stem_strides": 2}
+FAMILIES = {
+    "gMLP": (applications.gMLP, PATCHES | {"ffn_dim": 16}),
+    "aMLP": (applications.gMLP, PATCHES | {"ffn_dim": 16, "attention_dim": 4}),
+    "CycleMLP": (applications.CycleMLP, STAGES),
+    "giCycleMLP": (applications.CycleMLP, STAGES | {"gating": "gate"}),
+    "MLPMixer": (
+        applications.MLPMixer,
+        PATCHES | {"tokens_mlp_dim": 6, "channels_mlp_dim": 12},
+    ),
+    "ResMLP": (applications.ResMLP, PATCHES | {"layer_scale": 0.5}),
+}
+EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
+
+
+def tiny(family="gMLP", **kwargs):
+    """A model of two or three blocks on images of 8 x 8 pixels: four tokens, or a map of 4 x 4."""
+    builder, sizes = FAMILIES[family]
+    return builder(**(sizes | kwargs))
+
+
+def images(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def run(model, x):
+    """Returns the model's outputs as a NumPy array, computed eagerly."""
+    return ops.convert_to_numpy(model(x))

@@ -1,0 +1,312 @@
+"""What holds for every family: published sizes, arguments, training, deployment."""
+
+import inspect
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_gimlp import applications
+from tests.counting import count_macs
+from tests.families import EVERY_FAMILY, FAMILIES, images, run, tiny
+
+# Parameters, multiply-accumulates, and the digits to which these are published, per model.
+PUBLISHED = {
+    "gMLP_Ti": (5_867_328, 1.329e9, 1e6),
+    "gMLP_S": (19_422_656, 4.392e9, 1e6),
+    "gMLP_B": (73_075_392, 15.720e9, 1e6),
+    "CycleMLP_B1": (15_155_400, 2.122e9, 1e6),
+    "CycleMLP_B2": (26_802_504, 3.876e9, 1e6),
+    "CycleMLP_B3": (38_385_720, 6.831e9, 1e6),
+    "CycleMLP_B4": (51_796_552, 10.027e9, 1e6),
+    "CycleMLP_B5": (75_747_280, 12.232e9, 1e6),
+    # Published, or rather recounted, for B1 alone: 22.97M and 3.38G.
+    "giCycleMLP_B1": (22_973_000, 3.38e9, 1e7),
+    "giCycleMLP_B2": (41_781_448, None, None),
+    "giCycleMLP_B3": (60_726_776, None, None),
+    "giCycleMLP_B4": (82_584_776, None, None),
+    "giCycleMLP_B5": (119_703_472, None, None),
+    "MLPMixer_S32": (19_104_624, 1.00e9, 1e7),
+    "MLPMixer_S16": (18_528_264, 3.78e9, 1e7),
+    "MLPMixer_B32": (60_293_428, 3.24e9, 1e7),
+    "MLPMixer_B16": (59_880_472, 12.60e9, 1e7),
+    "MLPMixer_L32": (206_939_264, 11.25e9, 1e7),
+    "MLPMixer_L16": (208_196_168, 44.55e9, 1e7),
+    "MLPMixer_H14": (432_350_952, 120.99e9, 1e7),
+    "ResMLP_S12": (15_350_872, 3.0e9, 1e8),
+    "ResMLP_S24": (30_020_680, 6.0e9, 1e8),
+    "ResMLP_S36": (44_690_488, 8.9e9, 1e8),
+    "ResMLP_B24": (115_736_776, 23.0e9, 1e8),
+}
+
+
+@pytest.fixture
+def no_random_numbers(monkeypatch):
+    """Lets large models start at zero, which takes no time."""
+    for name in ("VarianceScaling", "RandomNormal", "TruncatedNormal"):
+        monkeypatch.setattr(
+            getattr(keras.initializers, name),
+            "__call__",
+            lambda self, shape, dtype=None, **kwargs: ops.zeros(shape, dtype),
+        )
+
+
+def test_every_model_has_its_published_size_tested():
+    assert list(PUBLISHED) == applications.list_models()
+
+
+@pytest.mark.usefixtures("no_random_numbers")
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_and_macs_are_the_published_ones(name):
+    parameters, macs, digit = PUBLISHED[name]
+    model = getattr(applications, name)()
+    assert model.count_params() == parameters
+    assert model.name == name.lower()
+    if macs is not None:
+        assert count_macs(model) == pytest.approx(macs, abs=digit / 2)
+
+
+# Arguments
+
+
+def test_every_builder_has_the_arguments_of_keras_applications():
+    theirs = list(inspect.signature(keras.applications.ResNet50).parameters)
+    for name in (*applications.list_models(), "gMLP", "CycleMLP", "MLPMixer", "ResMLP"):
+        parameters = inspect.signature(getattr(applications, name)).parameters
+        common = [p for p, value in parameters.items() if value.kind is not value.KEYWORD_ONLY]
+        assert common == theirs
+
+
+def test_variant_is_a_row_of_the_table_that_can_be_overridden():
+    model = applications.gMLP_S(depth=2, classes=7, patch_size=32, name="mine")
+    assert model.output_shape == (None, 7)
+    assert model.name == "mine"
+    assert model.get_layer("norm").output.shape == (None, 49, 256)
+    assert not any(layer.name.startswith("block2") for layer in model.layers)
+
+
+def test_a_misspelt_argument_is_a_type_error():
+    with pytest.raises(TypeError, match=r"gMLP_S\(\) got an unexpected keyword argument 'dept'"):
+        applications.gMLP_S(dept=2)
+
+
+@EVERY_FAMILY
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        ({}, (1000,)),
+        ({"classes": 3}, (3,)),
+        ({"include_top": False, "pooling": "avg"}, ("channels",)),
+        ({"include_top": False, "pooling": "max"}, ("channels",)),
+        ({"input_shape": (16, 8, 1), "classes": 3}, (3,)),
+    ],
+)
+def test_output_has_the_shape_that_the_arguments_ask_for(family, arguments, shape):
+    model = tiny(family, **arguments)
+    channels = model.get_layer("norm").output.shape[-1]
+    shape = tuple(channels if size == "channels" else size for size in shape)
+    assert model.output_shape == (None, *shape)
+    assert run(model, images(2, *model.input_shape[1:])).shape == (2, *shape)
+
+
+@EVERY_FAMILY
+def test_features_without_top_are_those_before_pooling(family):
+    x = images(2, 8, 8, 3)
+    model = tiny(family, include_top=False)
+    features = run(model, x)
+    positions = tuple(range(1, features.ndim - 1))
+    expected = {"avg": features.mean(positions), "max": features.max(positions)}
+    for pooling in expected:
+        pooled = tiny(family, include_top=False, pooling=pooling)
+        pooled.set_weights(model.get_weights())
+        np.testing.assert_allclose(run(pooled, x), expected[pooling], rtol=1e-4, atol=1e-5)
+
+
+@EVERY_FAMILY
+def test_classifier_activation_is_softmax_or_what_is_asked_for(family):
+    x = images(2, 8, 8, 3)
+    probabilities = run(tiny(family, classes=3), x)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
+    logits = run(tiny(family, classes=3, classifier_activation=None), x)
+    assert np.abs(logits.sum(-1) - 1).max() > 1e-3
+
+
+@EVERY_FAMILY
+def test_input_tensor_may_be_the_output_of_other_layers(family):
+    inputs = keras.Input((8, 8, 3))
+    scaled = keras.layers.Rescaling(1 / 127.5, -1)(inputs)
+    model = tiny(family, input_tensor=scaled, input_shape=None)
+    assert model.input is inputs
+    assert run(model, images(2, 8, 8, 3)).shape == (2, 1000)
+
+
+@EVERY_FAMILY
+def test_layout_of_images_is_channels_last_whatever_the_global_setting(family):
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = tiny(family, include_top=False, pooling="avg")
+        assert run(model, images(1, 8, 8, 3)).any()
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+@EVERY_FAMILY
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_shape": (8, 8)}, "`input_shape` must be a tuple \\(height, width, channels\\)"),
+        ({"include_top": False, "classes": 10}, "`include_top=False` leaves out"),
+        ({"classes": 0}, "`classes` must be a positive integer. Received: classes=0"),
+        ({"pooling": "mean"}, "`pooling` must be .* Received: pooling='mean'"),
+        ({"drop_path_rate": 1.0}, "`drop_path_rate` must be in"),
+        ({"input_tensor": np.zeros((1, 8, 8, 3))}, "`input_tensor` must be a Keras tensor"),
+        ({"input_tensor": keras.Input((16, 16, 3))}, "`input_shape` and `input_tensor` must agree"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_sentence(family, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(family, **arguments)
+
+
+@pytest.mark.parametrize("family", ["gMLP", "MLPMixer", "ResMLP"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_shape": (8, 10, 3)}, "`patch_size` must divide .* image shape=\\(8, 10, 3\\)"),
+        ({"input_shape": (None, None, 3)}, "`patch_size` must divide a known image height"),
+        ({"depth": 0}, "`depth` must be a positive integer. Received: depth=0"),
+        ({"dim": 2.5}, "`dim` must be a positive integer. Received: dim=2.5"),
+    ],
+)
+def test_wrong_patches_are_refused_in_one_sentence(family, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(family, **arguments)
+
+
+def test_decode_predictions_names_the_most_probable_classes(monkeypatch):
+    names = {str(i): [f"n{i}", f"name {i}"] for i in range(1000)}
+    module = sys.modules[applications.decode_predictions.__module__]
+    monkeypatch.setattr(module, "CLASS_INDEX", names)  # which it would download
+    probabilities = np.zeros((1, 1000))
+    probabilities[0, [7, 3]] = 0.7, 0.3
+    expected = [[("n7", "name 7", 0.7), ("n3", "name 3", 0.3)]]
+    assert applications.decode_predictions(probabilities, top=2) == expected
+
+
+def test_decode_predictions_wants_the_thousand_classes_of_imagenet():
+    with pytest.raises(ValueError, match="1000"):
+        applications.decode_predictions(np.zeros((1, 10)))
+
+
+# Training, precision, deployment
+
+
+@EVERY_FAMILY
+def test_every_trainable_weight_moves_in_one_step(family):
+    model = tiny(family, classes=3)
+    before = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
+    model.compile(keras.optimizers.Adam(0.01, epsilon=1e-12), "sparse_categorical_crossentropy")
+    model.fit(images(6, 8, 8, 3), np.arange(6) % 3, verbose=0)
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        assert np.abs(ops.convert_to_numpy(variable) - old).max() > 1e-4, variable.path
+
+
+@EVERY_FAMILY
+def test_a_prediction_is_the_same_alone_and_in_any_batch(family):
+    model = tiny(family, classes=3)
+    x = images(4, 8, 8, 3)
+    together = run(model, x)
+    for i in range(4):
+        np.testing.assert_allclose(run(model, x[i : i + 1])[0], together[i], rtol=1e-4, atol=1e-6)
+
+
+@EVERY_FAMILY
+def test_stochastic_depth_rises_linearly_from_zero(family):
+    model = tiny(family, drop_path_rate=0.4)
+    rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    blocks = 3 if "Cycle" in family else 2
+    per_block = 1 if family in ("gMLP", "aMLP") else 2
+    expected = np.repeat(np.linspace(0, 0.4, blocks)[1:], per_block)
+    np.testing.assert_allclose(rates, expected)
+
+
+def test_stochastic_depth_drops_whole_blocks_and_keeps_the_mean():
+    model = tiny(include_top=False, depth=2, drop_path_rate=0.5)
+    block = keras.Model(model.get_layer("block0_add").output, model.get_layer("block1_add").output)
+    x = images(400, 4, 8)
+    kept = ops.convert_to_numpy(block(x, training=False)) - x
+    dropped = ops.convert_to_numpy(block(x, training=True)) - x
+    is_zero = (dropped == 0).all((1, 2))
+    np.testing.assert_allclose(dropped[~is_zero], 2 * kept[~is_zero], rtol=1e-3, atol=1e-5)
+    assert 0.4 < is_zero.mean() < 0.6
+
+
+@pytest.mark.parametrize("family", ["aMLP", "giCycleMLP", "ResMLP"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_classifies_in_float32(family, policy):
+    keras.config.set_dtype_policy(policy)
+    model = tiny(family, classes=3, drop_path_rate=0.1)
+    assert model.get_layer("norm").compute_dtype == policy.removeprefix("mixed_")
+    model.compile("adamw", "sparse_categorical_crossentropy")
+    history = model.fit(images(6, 8, 8, 3), np.arange(6) % 3, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert keras.backend.standardize_dtype(model(images(2, 8, 8, 3)).dtype) == "float32"
+
+
+@EVERY_FAMILY
+def test_model_compiles_just_in_time(family):
+    model = tiny(family, classes=3, drop_path_rate=0.1)
+    # Keras runs torch eagerly by default; XLA compiles on the other two.
+    model.compile(
+        "adamw",
+        "sparse_categorical_crossentropy",
+        jit_compile=keras.backend.backend() != "torch",
+    )
+    model.fit(images(6, 8, 8, 3), np.arange(6) % 3, verbose=0)
+    assert model.predict(images(2, 8, 8, 3), verbose=0).shape == (2, 3)
+
+
+@pytest.mark.parametrize("family", ["aMLP", "giCycleMLP"])
+def test_rematerialization_changes_nothing(family):
+    x = images(2, 8, 8, 3)
+    plain = tiny(family, include_top=False)
+    with keras.RematScope(mode="full"):
+        remat = tiny(family, include_top=False)
+    remat.set_weights(plain.get_weights())
+    for model in (plain, remat):
+        # In a TensorFlow graph even a single Dense fails under RematScope (Keras 3.15.1).
+        eager = keras.backend.backend() == "tensorflow"
+        model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=eager)
+        model.fit(x, np.ones((2, *plain.output_shape[1:]), "float32"), verbose=0)
+    for expected, got in zip(plain.get_weights(), remat.get_weights(), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["gMLP", "giCycleMLP", "ResMLP"])
+def test_model_quantizes_to_int8(family):
+    model = tiny(family, classes=3)
+    x = images(8, 8, 8, 3)
+    expected = run(model, x)
+    with pytest.warns(UserWarning, match="does not have a `quantize` method"):
+        model.quantize("int8")
+    dense = [x for x in model._flatten_layers() if isinstance(x, keras.layers.Dense)]
+    assert {layer.quantization_mode for layer in dense} == {"int8"}
+    np.testing.assert_allclose(run(model, x), expected, atol=0.05)
+
+
+@EVERY_FAMILY
+def test_saved_and_loaded_model_gives_the_same(family, tmp_path):
+    model = tiny(family, classes=3, drop_path_rate=0.1)
+    x = images(2, 8, 8, 3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(run(loaded, x), run(model, x), rtol=1e-6)
+
+
+def test_every_family_is_here():
+    builders = {builder for builder, _ in FAMILIES.values()}
+    assert builders == {
+        getattr(applications, b) for b in ("gMLP", "CycleMLP", "MLPMixer", "ResMLP")
+    }

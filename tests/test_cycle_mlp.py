@@ -1,0 +1,198 @@
+"""CycleMLP and giCycleMLP: the formulas, the authors' outputs, dense prediction."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_gimlp import applications
+from tests import reference
+from tests.conftest import GOLDEN
+from tests.families import images, run, tiny
+
+CHECKPOINT = GOLDEN / "cycle_mlp_tiny" / "checkpoint.pth"
+VALUES = np.load(GOLDEN / "cycle_mlp_tiny" / "values.npz")
+CONFIG = json.loads((GOLDEN / "cycle_mlp_tiny" / "config.json").read_text())
+
+
+def recorded(**kwargs):
+    """Our model of the sizes in `golden`, with the authors' weights."""
+    arguments = {
+        "input_shape": (None, None, 3),
+        "depths": CONFIG["layers"],
+        "dims": CONFIG["embed_dims"],
+        "mlp_ratios": CONFIG["mlp_ratios"],
+        "weights": CHECKPOINT,
+    }
+    if kwargs.get("include_top", True):
+        arguments |= {"classes": 10, "classifier_activation": None}
+    return applications.CycleMLP(**(arguments | kwargs))
+
+
+def assert_close(outputs, expected):
+    """To 1e-5 of the scale."""
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+# Parity
+
+
+@pytest.mark.parametrize("kind", ["", "_nonsquare"])
+def test_logits_equal_those_of_the_authors_at_any_size(kind):
+    assert_close(run(recorded(), VALUES[f"images{kind}"]), VALUES[f"logits{kind}"])
+
+
+def test_feature_maps_equal_those_of_the_authors():
+    with pytest.warns(UserWarning, match="4 layers .* keep their initial weights: stage0_norm"):
+        model = recorded(include_top=False, feature_maps=True)
+    maps = model(VALUES["images"])
+    assert list(maps) == ["P2", "P3", "P4", "P5"]
+    for stage, level in enumerate(maps):
+        assert_close(ops.convert_to_numpy(maps[level]), VALUES[f"stage{stage}"])
+
+
+@pytest.mark.parametrize("inhibition", [0.0, 0.1, 0.3, 0.9])
+def test_logits_of_the_subtracting_form_equal_those_of_the_authors(inhibition):
+    model = recorded(gating="subtract", inhibition=inhibition, scope="batch")
+    expected = VALUES[f"gi_logits_{inhibition}"]
+    assert_close(run(model, VALUES["images"]), expected)
+    if inhibition > 0:
+        assert np.abs(expected - VALUES["logits"]).max() > 0.1
+
+
+def test_without_inhibition_the_subtracting_form_is_cycle_mlp():
+    model = recorded(gating="subtract", inhibition=0.0)
+    np.testing.assert_array_equal(run(model, VALUES["images"]), run(recorded(), VALUES["images"]))
+
+
+def test_a_gate_with_residual_starts_as_the_model_of_the_file():
+    with pytest.warns(UserWarning, match="10 layers .* stage0_block0_gate_norm"):
+        model = recorded(gating="gate", gate_residual=True)
+    assert_close(run(model, VALUES["images"]), VALUES["logits"])
+
+
+def test_a_gate_without_residual_is_not_left_out():
+    with pytest.raises(ValueError, match="missing from the file: stage0_block0_gate_norm/gamma"):
+        recorded(gating="gate")
+
+
+# Formulas
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"gating": "gate", "inhibition": 0.3},
+        {"gating": "gate", "inhibition": 0.9, "gate_residual": True},
+        {"gating": "subtract", "inhibition": 0.3},
+    ],
+    ids=lambda a: " ".join(map(str, a.values())) or "CycleMLP",
+)
+def test_block_equals_the_formula(rng, arguments):
+    model = tiny("CycleMLP", include_top=False, **arguments)
+    for variable in model.weights:
+        variable.assign(rng.normal(size=variable.shape) / 2)
+    block = "stage1_block1"
+    before = model.get_layer("stage1_block0_mlp_add").output
+    inputs, outputs = (
+        ops.convert_to_numpy(x)
+        for x in keras.Model(model.input, [before, model.get_layer(f"{block}_mlp_add").output])(
+            images(2, 8, 8, 3)
+        )
+    )
+
+    def of(*names):
+        layers = [f"{block}_{name}/" for name in names]
+        return [ops.convert_to_numpy(v) for x in layers for v in model.weights if x in v.path]
+
+    mixing = {part: of(f"mix_{part}") for part in ("norm", "width", "height", "channel")}
+    mixing |= {part: of(f"mix_{part}") for part in ("fuse", "project")}
+    gate = subtract = None
+    if arguments.get("gating") == "gate":
+        residual = arguments.get("gate_residual", False)
+        gate = (*of("gate_norm", "gate"), arguments["inhibition"], residual)
+    elif arguments:
+        subtract = arguments["inhibition"]
+    for i in range(2):
+        expected = reference.cycle_block(
+            inputs[i],
+            mixing,
+            of("mlp_norm", "mlp_expand", "mlp_contract"),
+            epsilon=1e-5,
+            gate=gate,
+            subtract=subtract,
+        )
+        np.testing.assert_allclose(outputs[i], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("gating", ["gate", "subtract"])
+@pytest.mark.parametrize("scope", ["example", "token", "batch"])
+def test_only_in_scope_batch_a_prediction_depends_on_its_batch(gating, scope):
+    model = tiny("CycleMLP", classes=3, gating=gating, scope=scope, inhibition=0.9)
+    for variable in model.weights:
+        variable.assign(variable + np.random.default_rng(1).normal(size=variable.shape) / 2)
+    x = images(4, 8, 8, 3)
+    together = run(model, x)
+    alone = np.concatenate([run(model, x[i : i + 1]) for i in range(4)])
+    if scope == "batch":
+        assert np.abs(together - alone).max() > 1e-3
+    else:
+        np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-6)
+
+
+# Dense prediction
+
+
+def test_one_model_takes_images_of_any_size():
+    model = tiny("giCycleMLP", include_top=False, input_shape=(None, None, 3))
+    assert model.output_shape == (None, None, None, 12)
+    for height, width in ((8, 8), (1, 1), (7, 30)):
+        maps = run(model, images(1, height, width, 3))
+        assert maps.shape == (1, -(-height // 4), -(-width // 4), 12)
+
+
+@pytest.mark.parametrize(("height", "width"), [(224, 224), (64, 96), (65, 97)])
+def test_strides_of_the_feature_maps_are_those_of_their_names(height, width):
+    model = applications.CycleMLP_B1(
+        include_top=False,
+        feature_maps=True,
+        input_shape=(height, width, 3),
+        depths=(1, 1, 1, 1),
+        dims=(4, 4, 4, 4),
+    )
+    for level in range(2, 6):
+        # As the authors' convolutions round: the stem down, the others up.
+        rows, columns = ((size + 4 - 7) // 4 + 1 for size in (height, width))
+        for _ in range(level - 2):
+            rows, columns = -(-rows // 2), -(-columns // 2)
+        assert model.output[f"P{level}"].shape == (None, rows, columns, 4)
+
+
+def test_feature_maps_are_found_where_keras_hub_looks_for_them():
+    model = tiny("CycleMLP", include_top=False, feature_maps=True)
+    assert model.pyramid_outputs.keys() == {"P1", "P2"}
+    again = keras.Model(model.input, model.pyramid_outputs["P2"])
+    x = images(1, 8, 8, 3)
+    np.testing.assert_array_equal(run(again, x), ops.convert_to_numpy(model(x)["P2"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dims": (8, 12, 16)}, "`dims` must have one number for each of the 2 stages"),
+        ({"mlp_ratios": (2,)}, "`mlp_ratios` must have one number for each"),
+        ({"depths": (0, 1)}, "`depths\\[0\\]` must be a positive integer"),
+        ({"stem_strides": 0}, "`stem_strides` must be a positive integer"),
+        ({"gating": "multiply"}, "`gating` must be .* Received: gating='multiply'"),
+        ({"gating": "gate", "inhibition": 2.0}, "`inhibition` must be in \\[0, 1\\]"),
+        ({"gating": "gate", "scope": "image"}, "`scope` must be"),
+        ({"feature_maps": True}, "`feature_maps=True` returns maps and neither classes"),
+        ({"dims": (2, 12)}, "`reduction` must be at most the number of channels"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_sentence(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tiny("CycleMLP", **arguments)
