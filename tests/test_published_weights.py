@@ -122,6 +122,23 @@ def test_tensors_of_a_pth_file_may_lie_deeper(key, exported, tmp_path):
     np.testing.assert_array_equal(loaded.get_weights()[0], exported[0].get_weights()[0])
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_files_in_half_precision_are_loaded(dtype, suffix, exported, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {
+        name: torch.tensor(t).to(getattr(torch, dtype))
+        for name, t in load_file(exported[1]).items()
+    }
+    save = save_file if suffix == ".safetensors" else torch.save
+    save(tensors, tmp_path / f"a{suffix}")
+    loaded = tiny("gMLP", classes=3, weights=tmp_path / f"a{suffix}")
+    for expected, got in zip(exported[0].get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-2, atol=1e-2)
+
+
 @pytest.mark.parametrize(
     ("family", "arguments", "place"),
     [
@@ -151,7 +168,7 @@ def test_export_refuses_other_models_and_other_endings(tmp_path):
 def test_another_number_of_classes_keeps_the_new_classifier_and_only_that(family, tmp_path):
     model = randomized(family)
     weights.export_weights(model, tmp_path / "a.safetensors")
-    with pytest.warns(UserWarning, match="1 layers of .* initial weights: predictions"):
+    with pytest.warns(UserWarning, match="keep their initial weights: predictions"):
         loaded = tiny(family, classes=5, weights=tmp_path / "a.safetensors")
     fresh = ops.convert_to_numpy(loaded.get_layer("predictions").kernel)
     assert 0 < np.abs(fresh).max() < 1  # as Dense starts
@@ -602,6 +619,11 @@ def test_a_file_of_images_that_are_not_square_is_resized_with_its_grid(tmp_path)
         ops.convert_to_numpy(x.get_layer("block0_gate").spatial.kernel) for x in (model, turned)
     )
     assert np.abs(old - new).max() > 0.1
+
+
+def test_resize_spatial_is_a_grid_or_a_truth_value(exported):
+    with pytest.raises(ValueError, match="must be True, False or the grid .*=\\(2, 2, 3\\)"):
+        tiny(classes=3, weights=exported[1], resize_spatial=(2, 2, 3))
 
 
 def test_resize_spatial_changes_nothing_at_the_same_size(exported):

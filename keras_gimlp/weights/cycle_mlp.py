@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from keras_gimlp.layers import CycleFC
 from keras_gimlp.weights.correspondence import (
     POINTWISE,
     Correspondence,
@@ -42,8 +41,8 @@ def cycle_mlp(model):
     return Correspondence(rows, constants)
 
 
-def offsets(layer: CycleFC):
-    """Returns the constant that the files hold for a layer: by channel its shift down and right."""
+def offsets(layer):
+    """Returns the files' constant for a `CycleFC`: by channel, its shift down and to the right."""
     reach = layer.kernel_size // 2
     shifts = np.argmax(layer.selections, axis=0) - reach
     pairs = np.zeros((len(shifts), 2), "float32")

@@ -82,8 +82,8 @@ def load_weights(model, weights, fresh=(), unused=(), spatial=None):
         raise ValueError(f"{error}{spatial.hint() if spatial else ''}") from None
     if kept:
         report(
-            f"{source} has nothing that fits {len(kept)} layers of {model.name!r}, which keep "
-            f"their initial weights: {listed(kept)}."
+            f"{source} has nothing that fits these layers of {model.name!r}, which keep their "
+            f"initial weights: {listed(kept)}."
         )
     if resized:
         report(

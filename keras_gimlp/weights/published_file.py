@@ -2,8 +2,6 @@
 
 import pickle
 
-import numpy as np
-
 from keras_gimlp.weights.fetching import needed
 
 
@@ -43,7 +41,8 @@ def read_pth(path):
         for key in ("model", "state_dict"):
             if isinstance(content.get(key), dict):
                 content = content[key]
-        return {name: np.asarray(tensor.detach()) for name, tensor in content.items()}
+        # NumPy has no bfloat16.
+        return {name: tensor.detach().float().numpy() for name, tensor in content.items()}
     except pickle.UnpicklingError as error:
         raise ValueError(
             "The weights file is damaged, or holds other objects than tensors, which are never "

@@ -33,6 +33,13 @@ class Spatial:
     grid: tuple
     resize: bool | tuple = False
 
+    def __post_init__(self):
+        if not isinstance(self.resize, bool) and len(self.resize) != 2:
+            raise ValueError(
+                "`resize_spatial` must be True, False or the grid (rows, columns) of the file's "
+                f"tokens. Received: resize_spatial={self.resize!r}"
+            )
+
     def fit(self, path, tensor, shape):
         """Returns `tensor` for the variable at `path` of this `shape`; others as they are."""
         read, written = self.axes_of(path)
