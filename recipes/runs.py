@@ -16,6 +16,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import textwrap
 import time
 
 import keras
@@ -192,7 +193,7 @@ def plot_curves(folder, title):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.suptitle(title)
+    figure.suptitle(textwrap.fill(title, width=100), fontsize="medium")
     figure.savefig(folder / "curves.png", dpi=120)
 
 
