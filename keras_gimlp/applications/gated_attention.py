@@ -34,8 +34,7 @@ class GatedAttention(keras.layers.Layer):
         """Multiplies projections, `(batch, tokens, heads, size)`, by the gates of `hidden`."""
         # What no token may attend to is padding.
         mask = None if attention_mask is None else ops.any(attention_mask, axis=-2)
-        gates = self.gate(hidden, mask=mask)
-        gates = iter(gates if isinstance(gates, list) else [gates])
+        gates = iter(ops.split(self.gate(hidden, mask=mask), self.gate.gates, axis=-1))
         if self.gate_query:
             query = query * ops.reshape(next(gates), ops.shape(query))
         if self.gate_key:

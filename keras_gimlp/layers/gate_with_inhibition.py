@@ -41,7 +41,7 @@ class GateWithInhibition(keras.layers.Layer):
             there is a token. A masked token takes no part in the maximum, but for scope `"batch"`.
 
     Output shape:
-        `(batch, ..., units)`; for more than one of the `gates` a list of as many.
+        `(batch, ..., gates * units)`, one gate after the other.
 
     Raises:
         ValueError: If `units`, `hidden_units` or `gates` is not a positive integer, `inhibition` is
@@ -131,11 +131,10 @@ class GateWithInhibition(keras.layers.Layer):
             s = project(i)  # (B, ..., units)
             gate = self.activation(self.inhibit(s, mask=mask))
             gates.append(gate + 1 if self.residual else gate)
-        return gates[0] if self.gates == 1 else gates
+        return ops.concatenate(gates, axis=-1)
 
     def compute_output_shape(self, input_shape):
-        shape = (*input_shape[:-1], self.units or input_shape[-1])
-        return shape if self.gates == 1 else [shape] * self.gates
+        return (*input_shape[:-1], self.gates * (self.units or input_shape[-1]))
 
     def get_config(self):
         return {
