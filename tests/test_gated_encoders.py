@@ -1,5 +1,7 @@
 """giBERT, giRoBERTa and giDeBERTaV3: recorded outputs, invariances, presets."""
 
+import importlib.util
+
 import keras
 import keras_hub
 import numpy as np
@@ -8,6 +10,7 @@ from keras import ops
 
 from keras_gimlp import applications
 from tests.conftest import GOLDEN
+from tests.test_package import BACKENDS, python, run_examples
 
 ENCODERS = {"giBERT": "gi_bert", "giRoBERTa": "gi_roberta", "giDeBERTaV3": "gi_deberta_v3"}
 EVERY_ENCODER = pytest.mark.parametrize("name", ENCODERS)
@@ -222,6 +225,55 @@ def test_from_preset_takes_the_preset_of_a_plain_encoder(name):
 
 
 @EVERY_ENCODER
+def test_a_classifier_is_trained_and_found_again_in_its_preset(name, tmp_path):
+    classifier = getattr(applications, f"{name}TextClassifier")(
+        backbone=small(name), num_classes=2, preprocessor=None
+    )
+    classifier.compile("adamw", "sparse_categorical_crossentropy")
+    x = tokens(name)
+    classifier.fit(x, np.array([0, 1, 0]), verbose=0)
+    classifier.save_to_preset(str(tmp_path))
+    for cls in (type(classifier), keras_hub.models.TextClassifier):
+        loaded = cls.from_preset(str(tmp_path), preprocessor=None)
+        assert type(loaded) is type(classifier)
+        np.testing.assert_allclose(
+            loaded.predict(x, verbose=0), classifier.predict(x, verbose=0), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_a_preset_saved_here_predicts_the_same_on_every_installed_backend(tmp_path):
+    classifier = applications.giBERTTextClassifier(
+        backbone=small("giBERT"), num_classes=2, preprocessor=None
+    )
+    classifier.save_to_preset(str(tmp_path))
+    x = tokens("giBERT")
+    np.savez(tmp_path / "x.npz", **x)
+    expected = classifier.predict(x, verbose=0)
+    for backend in filter(importlib.util.find_spec, BACKENDS):
+        python(
+            "import sys, keras_hub, numpy as np\n"
+            "from keras_gimlp import applications\n"
+            "folder = sys.argv[1]\n"
+            "cls = applications.giBERTTextClassifier\n"
+            "model = cls.from_preset(folder, preprocessor=None)\n"
+            "x = dict(np.load(f'{folder}/x.npz'))\n"
+            "np.save(f'{folder}/y.npy', model.predict(x, verbose=0))\n",
+            tmp_path,
+            backend=backend,
+        )
+        np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-4, atol=1e-5)
+
+
+@EVERY_ENCODER
+def test_masked_language_model_is_tied_to_the_embedding(name):
+    model = small(name)
+    task = getattr(applications, f"{name}MaskedLM")(backbone=model, preprocessor=None)
+    x = tokens(name) | {"mask_positions": np.array([[0, 2]] * 3)}
+    assert task.predict(x, verbose=0).shape == (3, 2, 97)
+    assert task.count_params() < model.count_params() + 97 * 16
+
+
+@EVERY_ENCODER
 def test_named_sizes_are_those_of_the_published_encoders(name, monkeypatch):
     published = {
         "giBERT_Tiny": 4_385_920,
@@ -283,6 +335,11 @@ def test_gates_quantize_to_int8(name):
     dense = [gate.gate_projection, *gate.inhibition_projections]
     assert [layer.quantization_mode for layer in dense] == ["int8"] * 3
     assert np.abs(hidden(model, x) - expected).max() < 0.2 * np.abs(expected).max()
+
+
+@EVERY_ENCODER
+def test_examples_in_docstrings_run(name):
+    run_examples(getattr(applications, name).__doc__)
 
 
 # Errors

@@ -138,3 +138,18 @@ giBERT_Tiny  = variant(giBERT, "giBERT_Tiny",  vocabulary_size=30522, num_layers
 giBERT_Base  = variant(giBERT, "giBERT_Base",  vocabulary_size=30522, num_layers=12, num_heads=12, hidden_dim=768,  intermediate_dim=3072)  # 109,482,240
 giBERT_Large = variant(giBERT, "giBERT_Large", vocabulary_size=30522, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096)  # 335,141,888
 # fmt: on
+
+
+# KerasHub finds the task of a preset by the class of its backbone.
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giBERTTextClassifier(keras_hub.models.BertTextClassifier):
+    """`keras_hub.models.BertTextClassifier` on `giBERT`."""
+
+    backbone_cls = giBERT
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giBERTMaskedLM(keras_hub.models.BertMaskedLM):
+    """`keras_hub.models.BertMaskedLM` on `giBERT`."""
+
+    backbone_cls = giBERT

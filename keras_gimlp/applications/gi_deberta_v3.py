@@ -139,3 +139,18 @@ giDeBERTaV3_Small  = variant(giDeBERTaV3, "giDeBERTaV3_Small",  vocabulary_size=
 giDeBERTaV3_Base   = variant(giDeBERTaV3, "giDeBERTaV3_Base",   vocabulary_size=128100, num_layers=12, num_heads=12, hidden_dim=768,  intermediate_dim=3072)  # 183,831,552
 giDeBERTaV3_Large  = variant(giDeBERTaV3, "giDeBERTaV3_Large",  vocabulary_size=128100, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096)  # 434,012,160
 # fmt: on
+
+
+# KerasHub finds the task of a preset by the class of its backbone.
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giDeBERTaV3TextClassifier(keras_hub.models.DebertaV3TextClassifier):
+    """`keras_hub.models.DebertaV3TextClassifier` on `giDeBERTaV3`."""
+
+    backbone_cls = giDeBERTaV3
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giDeBERTaV3MaskedLM(keras_hub.models.DebertaV3MaskedLM):
+    """`keras_hub.models.DebertaV3MaskedLM` on `giDeBERTaV3`."""
+
+    backbone_cls = giDeBERTaV3

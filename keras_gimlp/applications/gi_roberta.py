@@ -131,3 +131,18 @@ class giRoBERTa(GatedEncoder, keras_hub.models.RobertaBackbone):  # noqa: N801
 giRoBERTa_Base  = variant(giRoBERTa, "giRoBERTa_Base",  vocabulary_size=50265, num_layers=12, num_heads=12, hidden_dim=768,  intermediate_dim=3072)  # 124,052,736
 giRoBERTa_Large = variant(giRoBERTa, "giRoBERTa_Large", vocabulary_size=50265, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096)  # 354,307,072
 # fmt: on
+
+
+# KerasHub finds the task of a preset by the class of its backbone.
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giRoBERTaTextClassifier(keras_hub.models.RobertaTextClassifier):
+    """`keras_hub.models.RobertaTextClassifier` on `giRoBERTa`."""
+
+    backbone_cls = giRoBERTa
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giRoBERTaMaskedLM(keras_hub.models.RobertaMaskedLM):
+    """`keras_hub.models.RobertaMaskedLM` on `giRoBERTa`."""
+
+    backbone_cls = giRoBERTa
