@@ -9,7 +9,7 @@ from keras_gimlp.applications.gated_encoder import GatedEncoder
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class giRoBERTa(GatedEncoder, keras_hub.models.RobertaBackbone):  # noqa: N801
+class giRoBERTa(GatedEncoder, keras_hub.models.RobertaBackbone):
     """RoBERTa whose query and key projections are multiplied by gates with inhibition.
 
         i = GELU(h W_g + b_g);  s = i W_i + b_i;  g = GELU(s - inhibition * max s) + 1
