@@ -49,5 +49,5 @@ clean:
 .venv-test/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-test
 	@echo "Installing Keras with all three backends, the recipes and the tests ..."
-	.venv-test/bin/python $(INSTALL) ".[tensorflow,jax,torch,recipes,test,lint]"
+	.venv-test/bin/python $(INSTALL) ".[tensorflow,jax,torch,nlp,recipes,test,lint]"
 	touch $@

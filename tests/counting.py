@@ -22,7 +22,7 @@ def layer_macs(layer):
     if isinstance(layer, layers.SplitAttention):
         return math.prod(layer.contract.kernel.shape) + math.prod(layer.expand.kernel.shape)
     if isinstance(layer, layers.GateWithInhibition):
-        projections = (layer.gate_projection, layer.inhibition_projection)
+        projections = (layer.gate_projection, *layer.inhibition_projections)
         weights = sum(math.prod(projection.kernel.shape) for projection in projections)
         return weights * math.prod(layer.output.shape[1:-1])
     if isinstance(layer, layers.SpatialGatingUnit):

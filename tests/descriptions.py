@@ -112,6 +112,13 @@ DESCRIPTIONS = [
     Description(
         layers.GateWithInhibition, INHIBITED | {"residual": False, "scope": "token"}, IMAGES
     ),
+    Description(
+        layers.GateWithInhibition,
+        INHIBITED | {"gates": 2},
+        TOKENS,
+        takes_mask=True,
+        mixes_any_length=True,
+    ),
     Description(layers.Affine, {"alpha_initializer": normal(6)}, TOKENS),
     Description(layers.Affine, {"alpha_initializer": normal(6), "use_bias": False}, IMAGES),
 ]

@@ -146,6 +146,23 @@ def test_inhibition_equals_the_formula(rng, level, scope, masked):
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_gates_of_the_same_inputs_are_those_of_two_layers(rng):
+    x = {"inputs": rng.normal(size=(3, 6, 8)).astype("float32")}
+    both = layers.GateWithInhibition(5, 7, gates=2)
+    both.build((None, 6, 8))
+    randomize(both, rng)
+    kernel, bias, *rest = (ops.convert_to_numpy(v) for v in both.trainable_variables)
+    gates = run(both, x)
+    for n in range(2):
+        one = layers.GateWithInhibition(5, 7)
+        one.build((None, 6, 8))
+        part = slice(7 * n, 7 * (n + 1))
+        one.set_weights([kernel[:, part], bias[part], *rest[2 * n : 2 * n + 2]])
+        np.testing.assert_allclose(
+            gates[..., 5 * n : 5 * (n + 1)], run(one, x), rtol=1e-5, atol=1e-5
+        )
+
+
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("scope", ["example", "token", "batch"])
@@ -347,9 +364,7 @@ def test_layer_quantizes_to_int8_with_and_without_lora(description, lora):
     model = model_of(description)
     inputs = description.draw()
     expected = model.predict(inputs, verbose=0)
-    dense = [
-        x for x in vars(model.get_layer("layer")).values() if isinstance(x, keras.layers.Dense)
-    ]
+    dense = [x for x in model._flatten_layers() if isinstance(x, keras.layers.Dense)]
     for layer in dense if lora else []:
         layer.enable_lora(2)
     # Keras says which layers it passes over; those that it quantized are asserted.

@@ -29,6 +29,17 @@ def python(code, *arguments, backend=None):
     return result.stdout
 
 
+def run_examples(text):
+    """Runs the Python blocks of a text, of which each follows the one before."""
+    namespace = {}
+    blocks = text.split("```python\n")[1:]
+    assert blocks
+    for block in blocks:
+        lines = block.split("```")[0].splitlines()
+        indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
+        exec("\n".join(line[indent:] for line in lines), namespace)
+
+
 def test_importing_loads_no_other_backend_and_no_recipe_library():
     # Keras itself imports TensorFlow where it is installed, so it is made impossible to find.
     optional = {"tensorflow", "keras_hub", "keras_nlp", "tensorflow_datasets", "sklearn", "tyro"}
@@ -39,6 +50,21 @@ def test_importing_loads_no_other_backend_and_no_recipe_library():
         "import keras_gimlp\n"
         "model = keras_gimlp.applications.gMLP_Ti(depth=1, weights=None)\n"
         "assert model.count_params() > 0\n"
+    )
+
+
+def test_text_models_name_the_extra_that_they_need():
+    python(
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(['keras_hub', 'keras_nlp'])\n"
+        "from keras_gimlp import applications\n"
+        "assert 'giBERT_Base' in applications.list_models('text')\n"
+        "try:\n"
+        "    applications.giBERT_Base\n"
+        "except ImportError as error:\n"
+        "    assert 'pip install \"keras_gimlp[nlp]\"' in str(error), error\n"
+        "else:\n"
+        "    raise SystemExit('not refused')\n"
     )
 
 
@@ -71,10 +97,4 @@ def test_examples_in_docstrings_and_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     texts = [public.__doc__ for public in WITH_EXAMPLES]
     for text in (*texts, (ROOT / "README.md").read_text()):
-        namespace = {}  # the blocks of one text follow each other
-        blocks = text.split("```python\n")[1:]
-        assert blocks
-        for block in blocks:
-            lines = block.split("```")[0].splitlines()
-            indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
-            exec("\n".join(line[indent:] for line in lines), namespace)
+        run_examples(text)

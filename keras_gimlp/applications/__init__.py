@@ -1,5 +1,7 @@
 """Models by name, with the signature of `keras.applications`."""
 
+import importlib
+
 from keras.applications.imagenet_utils import decode_predictions as decode_predictions
 
 from keras_gimlp.applications.cycle_mlp import CycleMLP as CycleMLP
@@ -32,9 +34,44 @@ from keras_gimlp.applications.resmlp import ResMLP_S12 as ResMLP_S12
 from keras_gimlp.applications.resmlp import ResMLP_S24 as ResMLP_S24
 from keras_gimlp.applications.resmlp import ResMLP_S36 as ResMLP_S36
 
+# The text models need KerasHub, which is imported when one of them is asked for.
+TEXT_MODELS = {
+    "gi_bert": ("giBERT_Tiny", "giBERT_Base", "giBERT_Large"),
+    "gi_roberta": ("giRoBERTa_Base", "giRoBERTa_Large"),
+    "gi_deberta_v3": (
+        *("giDeBERTaV3_XSmall", "giDeBERTaV3_Small", "giDeBERTaV3_Base", "giDeBERTaV3_Large"),
+    ),
+}
+TASKS = ("TextClassifier", "MaskedLM")
+MODULES = {"giBERT": "gi_bert", "giRoBERTa": "gi_roberta", "giDeBERTaV3": "gi_deberta_v3"}
+MODULES |= {f"{name}{task}": MODULES[name] for name in MODULES for task in TASKS}
+MODULES |= {name: module for module, names in TEXT_MODELS.items() for name in names}
 
-def list_models():
-    """Returns the names of all models of the papers' sizes, for `getattr(applications, name)`."""
+
+def __getattr__(name):
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"{__name__}.{MODULES[name]}")
+    except ModuleNotFoundError as error:
+        if error.name not in ("keras_hub", "keras_nlp"):
+            raise
+        raise ImportError(
+            f'KerasHub is needed for {name}: pip install "keras_gimlp[nlp]"'
+        ) from error
+    return getattr(module, name)
+
+
+def list_models(kind="image"):
+    """Returns the names of the models of the papers' sizes, for `getattr(applications, name)`.
+
+    Args:
+        kind: `"image"` or `"text"`. Defaults to `"image"`.
+    """
+    if kind == "text":
+        return [name for names in TEXT_MODELS.values() for name in names]
+    if kind != "image":
+        raise ValueError(f'`kind` must be "image" or "text". Received: kind={kind!r}')
     return [
         *("gMLP_Ti", "gMLP_S", "gMLP_B"),
         *(f"CycleMLP_B{i}" for i in range(1, 6)),

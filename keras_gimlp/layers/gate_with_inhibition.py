@@ -1,6 +1,7 @@
 """The gate with inhibition of the giMLPs."""
 
 import keras
+from keras import ops
 
 from keras_gimlp.layers.inhibition import Inhibition
 
@@ -29,6 +30,8 @@ class GateWithInhibition(keras.layers.Layer):
             start at another value than 1. Defaults to `"gelu"`, the exact one.
         residual: Whether 1 is added, as at the paper's keys and queries; without it the gate is as
             in its Figure 2, left, and multiplies by about 0 in the beginning. Defaults to `True`.
+        gates: Integer, how many gates to compute of the same inputs, each with its own weights;
+            their `W_g` are one matrix. Defaults to 1.
         kernel_initializer: Initializer of `W_i`. Defaults to `"zeros"`.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
@@ -38,11 +41,11 @@ class GateWithInhibition(keras.layers.Layer):
             there is a token. A masked token takes no part in the maximum, but for scope `"batch"`.
 
     Output shape:
-        `(batch, ..., units)`.
+        `(batch, ..., gates * units)`, one gate after the other.
 
     Raises:
-        ValueError: If `units` or `hidden_units` is not a positive integer, `inhibition` is outside
-            of [0, 1], `scope` is another word, or the channels of the inputs are unknown.
+        ValueError: If `units`, `hidden_units` or `gates` is not a positive integer, `inhibition` is
+            outside of [0, 1], `scope` is another word, or the channels of the inputs are unknown.
 
     Differences from the paper:
         The released code takes the maximum over the whole batch, padding included
@@ -72,6 +75,7 @@ class GateWithInhibition(keras.layers.Layer):
         scope="example",
         activation="gelu",
         residual=True,
+        gates=1,
         *,
         kernel_initializer="zeros",
         **kwargs,
@@ -82,12 +86,15 @@ class GateWithInhibition(keras.layers.Layer):
                 raise ValueError(
                     f"`{argument}` must be a positive integer or None. Received: {argument}={value}"
                 )
+        if not isinstance(gates, int) or gates < 1:
+            raise ValueError(f"`gates` must be a positive integer. Received: gates={gates}")
         self.units = units
         self.hidden_units = hidden_units
         self.inhibition = inhibition
         self.scope = scope
         self.activation = keras.activations.get(activation)
         self.residual = residual
+        self.gates = gates
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.inhibit = Inhibition(inhibition, scope, dtype=self.dtype_policy, name="inhibit")
         self.supports_masking = True
@@ -101,25 +108,33 @@ class GateWithInhibition(keras.layers.Layer):
         units = self.units or input_shape[-1]
         hidden_units = self.hidden_units or units
         self.gate_projection = keras.layers.Dense(
-            hidden_units, dtype=self.dtype_policy, name="gate_projection"
+            hidden_units * self.gates, dtype=self.dtype_policy, name="gate_projection"
         )
         self.gate_projection.build(input_shape)
-        self.inhibition_projection = keras.layers.Dense(
-            units,
-            kernel_initializer=self.kernel_initializer,
-            dtype=self.dtype_policy,
-            name="inhibition_projection",
-        )
-        self.inhibition_projection.build((*input_shape[:-1], hidden_units))
+        self.inhibition_projections = []
+        for n in range(self.gates):
+            projection = keras.layers.Dense(
+                units,
+                kernel_initializer=self.kernel_initializer.clone(),
+                dtype=self.dtype_policy,
+                name=f"inhibition_projection_{n}",
+            )
+            projection.build((*input_shape[:-1], hidden_units))
+            self.inhibition_projections.append(projection)
 
     def call(self, inputs, mask=None):
-        i = self.activation(self.gate_projection(inputs))  # (B, ..., hidden_units)
-        s = self.inhibition_projection(i)  # (B, ..., units)
-        gate = self.activation(self.inhibit(s, mask=mask))
-        return gate + 1 if self.residual else gate
+        hidden = self.activation(self.gate_projection(inputs))  # (B, ..., hidden_units * gates)
+        gates = []
+        for i, project in zip(
+            ops.split(hidden, self.gates, axis=-1), self.inhibition_projections, strict=True
+        ):
+            s = project(i)  # (B, ..., units)
+            gate = self.activation(self.inhibit(s, mask=mask))
+            gates.append(gate + 1 if self.residual else gate)
+        return ops.concatenate(gates, axis=-1)
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.units or input_shape[-1])
+        return (*input_shape[:-1], self.gates * (self.units or input_shape[-1]))
 
     def get_config(self):
         return {
@@ -130,5 +145,6 @@ class GateWithInhibition(keras.layers.Layer):
             "scope": self.scope,
             "activation": keras.activations.serialize(self.activation),
             "residual": self.residual,
+            "gates": self.gates,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
