@@ -6,7 +6,7 @@ import pytest
 
 from keras_gimlp import applications
 from keras_gimlp.weights import load_weights
-from tests.families import images, tiny
+from tests.families import EVERY_FAMILY, images, tiny
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,17 @@ def saved(tmp_path_factory):
 def test_weights_of_a_saved_model_are_loaded(saved, kind):
     model, paths = saved
     loaded = tiny(classes=3, attention_dim=4, weights=paths[kind], name="another_name")
+    for expected, got in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@EVERY_FAMILY
+def test_every_family_loads_what_it_saved(family, tmp_path):
+    model = tiny(family, classes=3)
+    for variable in model.weights:
+        variable.assign(np.random.default_rng(1).normal(size=variable.shape))
+    model.save(tmp_path / "a.keras")
+    loaded = tiny(family, classes=3, weights=tmp_path / "a.keras")
     for expected, got in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(got, expected)
 

@@ -10,6 +10,8 @@ from keras import ops
 from keras_gimlp.applications.gated_attention import add_gates
 from keras_gimlp.weights.encoders import load_encoder
 from keras_gimlp.weights.fetching import needed
+from keras_gimlp.weights.loading import fill
+from keras_gimlp.weights.published_file import read_safetensors
 
 
 class GatedEncoder:
@@ -147,12 +149,12 @@ class GatedEncoder:
         """Fills the gates from a file of `save_gates`, or raises and leaves them as they were.
 
         Raises:
-            ValueError: If the file is of gates of another form, or for other encoder weights.
+            ValueError: If the file is damaged, of gates of another form, or for other encoder
+                weights.
         """
-        safetensors = needed("safetensors", "read .safetensors files")
-        with safetensors.safe_open(path, framework="np") as file:
+        tensors = read_safetensors(path)
+        with needed("safetensors", "read .safetensors files").safe_open(path, "np") as file:
             record = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if json.loads(record.get("gates", "null")) != self.gate_config():
             raise ValueError(
                 f"The gates in the file are of another form, {record.get('gates')}, than these, "
@@ -163,8 +165,7 @@ class GatedEncoder:
                 "The gates in the file were trained with other encoder weights, those of "
                 f"{record.get('weights')}. Received: path={str(path)!r}"
             )
-        for variable in self.gate_variables():
-            variable.assign(tensors[variable.path])
+        fill(self.name, {v.path: v for v in self.gate_variables()}, tensors, f"path={str(path)!r}")
 
     def encoder_hash(self):
         """Returns the SHA-256 of the encoder's weights."""

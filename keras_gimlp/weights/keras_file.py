@@ -38,7 +38,10 @@ def _parameters(group, parents):
     """Returns the parameters of the layers in `group`, which are named after `parents`."""
     parameters = {}
     for child in group.values():
-        if not isinstance(child, h5py.Group) or "vars" not in child:
+        if not isinstance(child, h5py.Group):
+            continue
+        if "vars" not in child:  # a list of layers
+            parameters |= _parameters(child, parents)
             continue
         layer = (*parents, child["vars"].attrs.get("name", child.name.rpartition("/")[2]))
         for position, tensor in child["vars"].items():
