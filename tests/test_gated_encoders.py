@@ -214,6 +214,12 @@ def test_a_saved_preset_is_the_same_model(name, tmp_path):
         np.testing.assert_allclose(hidden(loaded, x), hidden(model, x), rtol=1e-5, atol=1e-6)
 
 
+def test_a_wrong_argument_beside_a_saved_preset_is_what_is_complained_of(tmp_path):
+    small("giBERT").save_to_preset(str(tmp_path))
+    with pytest.raises(ValueError, match="`gated_layers` must be None"):
+        applications.giBERT.from_preset(str(tmp_path), gated_layers=9)
+
+
 @EVERY_ENCODER
 def test_from_preset_takes_the_preset_of_a_plain_encoder(name):
     cls = getattr(applications, name)

@@ -31,7 +31,7 @@ def test_features_and_logits_equal_those_of_timm(include_top):
         **({"classes": 10, "classifier_activation": None} if include_top else {}),
     )
     expected = values["logits" if include_top else "features"]
-    np.testing.assert_allclose(run(model, values["images"]), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(run(model, values["images"]), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_block_equals_the_formula(rng):

@@ -4,7 +4,7 @@ import inspect
 
 import keras
 
-from keras_gimlp.weights import find
+from keras_gimlp.weights import Spatial, find, load_weights
 
 
 def image_input(input_tensor, input_shape):
@@ -70,6 +70,15 @@ def patch_tokens(inputs, dim, patch_size):
         dim, patch_size, strides=patch_size, data_format="channels_last", name="patch_embedding"
     )(inputs)  # (B, H / P, W / P, C)
     return keras.layers.Reshape((-1, dim), name="tokens")(x)  # (B, N, C)
+
+
+def token_model(inputs, outputs, name, weights, patch_size, spatial_axes, resize_spatial):
+    """Returns the model from images to `outputs`, filled with `weights` over its grid of tokens."""
+    model = keras.Model(sources(inputs), outputs, name=name)
+    if weights is not None:
+        grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
+        load_weights(model, weights, spatial=Spatial(spatial_axes, grid, resize_spatial))
+    return model
 
 
 def add_residual(x, y, drop_path_rate, name):

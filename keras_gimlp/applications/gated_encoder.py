@@ -7,7 +7,7 @@ import pathlib
 import keras
 from keras import ops
 
-from keras_gimlp.applications.gated_attention import add_gates
+from keras_gimlp.applications.gated_attention import add_gates, backbone_class
 from keras_gimlp.weights.encoders import load_encoder
 from keras_gimlp.weights.fetching import needed
 from keras_gimlp.weights.loading import fill
@@ -199,10 +199,7 @@ class GatedEncoder:
             load_weights: Whether the weights are loaded too. Of a plain encoder they always are.
             **kwargs: Arguments of the class, which replace those of the preset.
         """
-        try:
+        found = backbone_class(preset)
+        if found is not None and issubclass(found, cls):
             return super().from_preset(preset, load_weights=load_weights, **kwargs)
-        except ValueError as error:
-            try:
-                return cls(weights=preset, **kwargs)
-            except ValueError as other:
-                raise other from error
+        return cls(weights=preset, **kwargs)

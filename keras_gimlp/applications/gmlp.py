@@ -11,11 +11,10 @@ from keras_gimlp.applications.common import (
     head,
     image_input,
     patch_tokens,
-    sources,
+    token_model,
     variant,
 )
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
-from keras_gimlp.weights import Spatial, load_weights
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP-S has this one
 SPATIAL = {"_gate/spatial/kernel": (0, 1), "_gate/spatial/bias": (None, 0)}
@@ -118,12 +117,7 @@ def gMLP(
         x = gmlp_block(x, ffn_dim, attention_dim, float(rate), name=f"block{i}")
     x = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm")(x)
     x = head(x, include_top, pooling, classes, classifier_activation)
-
-    model = keras.Model(sources(inputs), x, name=name)
-    if weights is not None:
-        grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
-        load_weights(model, weights, spatial=Spatial(SPATIAL, grid, resize_spatial))
-    return model
+    return token_model(inputs, x, name, weights, patch_size, SPATIAL, resize_spatial)
 
 
 def gmlp_block(x, ffn_dim, attention_dim, drop_path_rate, name):

@@ -11,10 +11,9 @@ from keras_gimlp.applications.common import (
     head,
     image_input,
     patch_tokens,
-    sources,
+    token_model,
     variant,
 )
-from keras_gimlp.weights import Spatial, load_weights
 
 EPSILON = 1e-6  # of the layer normalizations, as in the released code
 SPATIAL = {
@@ -123,12 +122,7 @@ def MLPMixer(
         x = mixer_block(x, tokens_mlp_dim, channels_mlp_dim, float(rate), name=f"block{i}")
     x = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm")(x)
     x = head(x, include_top, pooling, classes, classifier_activation)
-
-    model = keras.Model(sources(inputs), x, name=name)
-    if weights is not None:
-        grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
-        load_weights(model, weights, spatial=Spatial(SPATIAL, grid, resize_spatial))
-    return model
+    return token_model(inputs, x, name, weights, patch_size, SPATIAL, resize_spatial)
 
 
 def mixer_block(x, tokens_mlp_dim, channels_mlp_dim, drop_path_rate, name):

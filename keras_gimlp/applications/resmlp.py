@@ -11,11 +11,10 @@ from keras_gimlp.applications.common import (
     head,
     image_input,
     patch_tokens,
-    sources,
+    token_model,
     variant,
 )
 from keras_gimlp.layers import Affine
-from keras_gimlp.weights import Spatial, load_weights
 
 SPATIAL = {"_tokens_mix/kernel": (0, 1), "_tokens_mix/bias": (None, 0)}
 
@@ -115,12 +114,7 @@ def ResMLP(
         x = resmlp_block(x, mlp_ratio, layer_scale, float(rate), name=f"block{i}")
     x = Affine(name="norm")(x)
     x = head(x, include_top, pooling, classes, classifier_activation)
-
-    model = keras.Model(sources(inputs), x, name=name)
-    if weights is not None:
-        grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
-        load_weights(model, weights, spatial=Spatial(SPATIAL, grid, resize_spatial))
-    return model
+    return token_model(inputs, x, name, weights, patch_size, SPATIAL, resize_spatial)
 
 
 def resmlp_block(x, mlp_ratio, layer_scale, drop_path_rate, name):

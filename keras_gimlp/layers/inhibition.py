@@ -1,7 +1,6 @@
 """The subtracted threshold of the gate with inhibition."""
 
 import keras
-import numpy as np
 from keras import ops
 
 SCOPES = ("example", "token", "batch")
@@ -73,7 +72,7 @@ class Inhibition(keras.layers.Layer):
         if mask is None:
             return ops.max(inputs, axis=axes, keepdims=True)  # (B, 1, ..., 1)
         mask = ops.expand_dims(ops.cast(mask, "bool"), -1)
-        maximum = ops.max(ops.where(mask, inputs, -np.inf), axis=axes, keepdims=True)
+        maximum = ops.max(ops.where(mask, inputs, float("-inf")), axis=axes, keepdims=True)
         return ops.where(ops.any(mask, axis=axes, keepdims=True), maximum, 0.0)
 
     def compute_output_shape(self, input_shape):
