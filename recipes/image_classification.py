@@ -20,7 +20,6 @@ import ast
 import dataclasses
 import functools
 import inspect
-import math
 import pathlib
 import sys
 from typing import Literal
@@ -29,7 +28,7 @@ import keras
 
 from keras_gimlp import applications
 from keras_gimlp.weights import list_weights
-from recipes import command_line, devices, image_data, runs
+from recipes import command_line, devices, image_data, optimizers, runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,7 +273,16 @@ def main(arguments=None):
     elif config.ema is not None:
         model.optimizer.finalize_variable_values(model.trainable_variables)
 
-    summary = runs.finish(folder, model, title=title(config, model))
+    summary = runs.finish(
+        folder,
+        title=title(config, model),
+        panels={name: {"training": name, "test": f"val_{name}"} for name in ("loss", "accuracy")},
+        results={"test_accuracy": "val_accuracy", "test_loss": "val_loss"},
+        parameters=model.count_params(),
+        # Another model of the same layers, which has no optimizer to save.
+        save=keras.Model(model.inputs, model.outputs, name=model.name).save,
+        model_name="model.keras",
+    )
     print(
         f"Test accuracy {summary['test_accuracy']:.2%} after {summary['epochs']} epochs, "
         f"{summary['seconds']:.0f} s. Curves: {folder / 'curves.png'}, model: "
@@ -285,7 +293,7 @@ def main(arguments=None):
 def train(config, model, data, folder, first_epoch, steps_per_epoch):
     """Fits the compiled model from `first_epoch` on, testing after each epoch."""
     callbacks = [
-        runs.Report(steps_per_epoch * config.batch_size),
+        runs.Report("images", steps_per_epoch * config.batch_size),
         keras.callbacks.CSVLogger(folder / "metrics.csv", append=True),
         runs.Checkpoint(folder),
         keras.callbacks.TerminateOnNaN(),
@@ -304,13 +312,7 @@ def train(config, model, data, folder, first_epoch, steps_per_epoch):
         shuffle=False,  # the stream is shuffled already
         verbose=1 if sys.stdout.isatty() else 2,
     ).history
-    if not math.isfinite(history["loss"][-1]):
-        raise SystemExit(
-            f"The loss became {history['loss'][-1]} in epoch {first_epoch + len(history['loss'])}, "
-            f"so the training was stopped. {folder} keeps the last good state, after "
-            f"{runs.completed_epochs(folder)} epochs. Try a lower --learning_rate or a smaller "
-            "--clip_norm, with another --run_dir."
-        )
+    runs.check(history, folder, first_epoch)
 
 
 def preprocessing(config):
@@ -351,7 +353,7 @@ def build_model(config, data):
 
 
 def build_optimizer(config, model, steps_per_epoch):
-    """Returns AdamW with warm-up and cosine decay, without weight decay of biases and norms."""
+    """Returns AdamW with warm-up and cosine decay."""
     updates = config.epochs * steps_per_epoch // config.accumulation_steps
     if updates <= config.warmup_steps:
         raise SystemExit(
@@ -359,7 +361,8 @@ def build_optimizer(config, model, steps_per_epoch):
             f"Received: --warmup_steps {config.warmup_steps}"
         )
     warmup = config.warmup_steps > 0
-    optimizer = keras.optimizers.AdamW(
+    return optimizers.adamw(
+        model,
         keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0 if warmup else config.learning_rate,
             warmup_target=config.learning_rate if warmup else None,
@@ -368,16 +371,13 @@ def build_optimizer(config, model, steps_per_epoch):
         ),
         weight_decay=config.weight_decay,
         epsilon=config.adam_epsilon,
-        global_clipnorm=config.clip_norm,
+        clip_norm=config.clip_norm,
         use_ema=config.ema is not None,
         ema_momentum=0.99 if config.ema is None else config.ema,
         gradient_accumulation_steps=(
             config.accumulation_steps if config.accumulation_steps > 1 else None
         ),
     )
-    vectors = [variable for variable in model.trainable_variables if len(variable.shape) < 2]
-    optimizer.exclude_from_weight_decay(var_list=vectors)
-    return optimizer
 
 
 def count_steps(config, images):

@@ -15,6 +15,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from recipes import streams
 from recipes.command_line import one_of
 
 IMAGE_FILES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
@@ -90,7 +91,7 @@ def tensorflow_datasets(data, data_dir, train_split, test_split):
     except tfds.core.DatasetNotFoundError:
         one_of(data, ["digits", "folder", *tfds.list_builders()], "data set")
         raise
-    _prepare(builder)
+    streams.prepare(builder)
     features = dict(builder.info.features)
     if not isinstance(features.get("image"), tfds.features.Image) or not isinstance(
         features.get("label"), tfds.features.ClassLabel
@@ -133,26 +134,20 @@ def training_batches(data, config, preprocess, first_epoch, steps_per_epoch):
     augment = augmentation(config, data.channels)
     mix = mixing(config)
 
-    def one_epoch(epoch):
-        shuffled = data.train.shuffle(
-            config.shuffle_buffer,
-            # Far apart for different seeds, so that two runs share no order.
-            seed=config.seed * 1_000_003 + epoch,
-            reshuffle_each_iteration=False,
-        )
-        return shuffled.take(per_epoch)
-
     def prepare(number, example):
         image, label = example
         seed = tf.stack([tf.constant(config.seed, tf.int64), number])
         image = augment(data.decode(image), seed)
         return image, tf.one_hot(label, len(data.class_names))
 
-    # With a global seed of 0, TensorFlow 2.21 cannot shuffle by a seed that is a tensor.
-    tf.random.set_seed(config.seed + 1)
-    # One stream, and not a data set that `fit` reads anew in each epoch: so the order of every
-    # epoch depends on its number alone, and not on how many were read before it in this process.
-    examples = tf.data.Dataset.range(first_epoch, config.epochs).flat_map(one_epoch)
+    examples = streams.epochs(
+        data.train,
+        per_epoch,
+        shuffle_buffer=config.shuffle_buffer,
+        seed=config.seed,
+        first_epoch=first_epoch,
+        epochs=config.epochs,
+    )
     numbers = tf.data.Dataset.counter(first_epoch * per_epoch)
     return (
         tf.data.Dataset.zip((numbers, examples))
@@ -276,22 +271,6 @@ def resize_and_crop(image, size, crop=1.0):
 def _resize(image, shape):
     image = tf.image.resize(tf.cast(image, tf.float32), shape, method="bicubic", antialias=True)
     return tf.clip_by_value(image, 0.0, 255.0)  # bicubic overshoots
-
-
-def _prepare(builder):
-    """Downloads and prepares the data set of `builder`, unless it lies in its folder already."""
-    if builder.is_prepared():
-        return
-    try:
-        builder.download_and_prepare()
-    except Exception as error:  # of the network, the disk, or one of the builder's own
-        raise SystemExit(
-            f"The data set {builder.info.full_name!r} is not prepared in {builder.data_dir}, and "
-            f"it could not be downloaded ({type(error).__name__}: {str(error).splitlines()[0]}). "
-            f"If it lies elsewhere, point --data_dir at the folder that holds {builder.name}. If "
-            "it has to be downloaded by hand, its page in the catalog of TensorFlow Datasets says "
-            "from where."
-        ) from error
 
 
 def _labeled_files(root):

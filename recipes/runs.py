@@ -3,7 +3,7 @@
 config.json       the configuration, and for each start the versions, the commit and the hardware
 metrics.csv       one row an epoch
 checkpoint-N.npz  the complete state after N epochs, replaced as a whole
-curves.png  model.keras  summary.json   written when the run is complete, in this order
+curves.png  model  summary.json   written when the run is complete, in this order
 """
 
 import csv
@@ -117,46 +117,76 @@ def completed_epochs(folder):
 
 
 class Report(keras.callbacks.Callback):
-    """Adds learning rate, seconds and training images per second to what each epoch reports.
+    """Adds learning rate, seconds and training examples per second to what each epoch reports.
 
-    Comes before the callbacks that write the reports.
+    Comes before the callbacks that test, unless `fit` does, and before those that write.
+
+    Args:
+        unit: What an example is, such as `"images"`.
+        per_epoch: Integer, training examples of an epoch.
     """
 
-    def __init__(self, images_per_epoch):
+    def __init__(self, unit, per_epoch):
         super().__init__()
-        self.images_per_epoch = images_per_epoch
+        self.unit = unit
+        self.per_epoch = per_epoch
 
     def on_epoch_begin(self, epoch, logs=None):
         self.begin = time.perf_counter()
+        self.trained = None
 
     def on_test_begin(self, logs=None):
         self.trained = time.perf_counter() - self.begin
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["learning_rate"] = float(
-            keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        seconds = time.perf_counter() - self.begin
+        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        logs["learning_rate"] = float(rate)
+        logs[f"{self.unit}_per_second"] = self.per_epoch / (self.trained or seconds)
+        logs["seconds"] = seconds
+
+
+def check(history, folder, first_epoch):
+    """Ends the program if the loss of the last epoch is not finite."""
+    if not math.isfinite(history["loss"][-1]):
+        raise SystemExit(
+            f"The loss became {history['loss'][-1]} in epoch {first_epoch + len(history['loss'])}, "
+            f"so the training was stopped. {folder} keeps the last good state, after "
+            f"{completed_epochs(folder)} epochs. Try a lower --learning_rate or a smaller "
+            "--clip_norm, with another --run_dir."
         )
-        logs["images_per_second"] = self.images_per_epoch / self.trained
-        logs["seconds"] = time.perf_counter() - self.begin
 
 
-def finish(folder, model, title):
+def finish(folder, *, title, panels, results, parameters, save, model_name):
     """Writes the curves, the model and last the summary, which marks the run as complete.
+
+    Args:
+        folder: Path of the run.
+        title: Text above the curves.
+        panels: The curves: for each panel, by its name, a dictionary from labels to columns of
+            `metrics.csv`.
+        results: Dictionary from names of the summary to columns, of which the last row is taken.
+        parameters: Integer, parameters of the model.
+        save: Function that saves the model to a path.
+        model_name: Name of the model's file or folder.
 
     Returns:
         The summary: a dictionary.
     """
-    plot_curves(folder, title)
-    # Another model of the same layers, which has no optimizer to save.
-    keras.Model(model.inputs, model.outputs, name=model.name).save(folder / "model.keras")
+    plot_curves(folder, title, panels)
+    save(folder / model_name)
     rows = read_metrics(folder)
+    rates = {
+        column: float(np.median([float(row[column]) for row in rows]))
+        for column in rows[-1]
+        if column.endswith("_per_second")
+    }
     summary = {
-        "test_accuracy": float(rows[-1]["val_accuracy"]),
-        "test_loss": float(rows[-1]["val_loss"]),
+        **{name: float(rows[-1][column]) for name, column in results.items()},
         "epochs": len(rows),
-        "parameters": model.count_params(),
+        "parameters": parameters,
         "seconds": sum(float(row["seconds"]) for row in rows),
-        "images_per_second": float(np.median([float(row["images_per_second"]) for row in rows])),
+        **rates,
         "backend": keras.backend.backend(),
         "hardware": devices.hardware(),
     }
@@ -169,6 +199,11 @@ def is_complete(folder):
     return (folder / "summary.json").exists()
 
 
+def summary(folder):
+    """Returns the summary of a complete run."""
+    return json.loads((folder / "summary.json").read_text())
+
+
 def read_metrics(folder):
     """Returns the complete rows of `metrics.csv`, oldest first."""
     path = folder / "metrics.csv"
@@ -178,18 +213,18 @@ def read_metrics(folder):
         return [row for row in csv.DictReader(file) if None not in (*row, *row.values())]
 
 
-def plot_curves(folder, title):
-    """Draws the losses and accuracies in `metrics.csv` over the epochs into `curves.png`."""
+def plot_curves(folder, title, panels):
+    """Draws columns of `metrics.csv` over the epochs into `curves.png`; see `finish`."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     rows = read_metrics(folder)
     epochs = [int(row["epoch"]) + 1 for row in rows]
     figure = Figure(figsize=(10, 4), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for key, label in ((metric, "training"), (f"val_{metric}", "test")):
-            axes.plot(epochs, [float(row[key]) for row in rows], label=label, marker=".")
-        axes.set(xlabel="epoch", ylabel=metric)
+    for axes, (name, curves) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for label, column in curves.items():
+            axes.plot(epochs, [float(row[column]) for row in rows], label=label, marker=".")
+        axes.set(xlabel="epoch", ylabel=name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()

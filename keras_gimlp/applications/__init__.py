@@ -42,9 +42,14 @@ TEXT_MODELS = {
         *("giDeBERTaV3_XSmall", "giDeBERTaV3_Small", "giDeBERTaV3_Base", "giDeBERTaV3_Large"),
     ),
 }
-TASKS = ("TextClassifier", "MaskedLM")
+TASKS = (
+    *("TextClassifier", "MaskedLM", "Tokenizer"),
+    *("TextClassifierPreprocessor", "MaskedLMPreprocessor"),
+)
+HEADS = ("TextRegressor", "MultipleChoice", "TokenClassifier", "SpanExtractor")
 MODULES = {"giBERT": "gi_bert", "giRoBERTa": "gi_roberta", "giDeBERTaV3": "gi_deberta_v3"}
 MODULES |= {f"{name}{task}": MODULES[name] for name in MODULES for task in TASKS}
+MODULES |= dict.fromkeys(HEADS, "text_tasks")
 MODULES |= {name: module for module, names in TEXT_MODELS.items() for name in names}
 
 

@@ -1,11 +1,10 @@
 """Attention whose queries and keys are gated, around the attention layers of Keras and KerasHub.
 
-This file alone uses their private names; `tests/test_gated_encoders.py` notices when these change.
+It uses their private names; `tests/test_gated_encoders.py` notices when these change.
 """
 
 import keras
 from keras import ops
-from keras_hub.src.utils.preset_utils import get_preset_loader
 
 from keras_gimlp.layers import GateWithInhibition
 
@@ -74,14 +73,6 @@ class GatedDisentangledAttention(GatedAttention):
             q, k, attention._value_dense(inputs), rel_embeddings, attention_mask, training
         )
         return attention._output_dense(ops.reshape(output, ops.shape(inputs)))
-
-
-def backbone_class(preset):
-    """Returns the class of the backbone in a preset, `None` where KerasHub knows none."""
-    try:
-        return get_preset_loader(preset).check_backbone_class()
-    except ValueError:
-        return None
 
 
 def add_gates(encoder_layer, wrapper, **kwargs):

@@ -7,7 +7,8 @@ import pathlib
 import keras
 from keras import ops
 
-from keras_gimlp.applications.gated_attention import add_gates, backbone_class
+from keras_gimlp.applications.gated_attention import add_gates
+from keras_gimlp.applications.presets import backbone_class
 from keras_gimlp.weights.encoders import load_encoder
 from keras_gimlp.weights.fetching import needed
 from keras_gimlp.weights.loading import fill

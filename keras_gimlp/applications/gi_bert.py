@@ -140,12 +140,36 @@ giBERT_Large = variant(giBERT, "giBERT_Large", vocabulary_size=30522, num_layers
 # fmt: on
 
 
-# KerasHub finds the task of a preset by the class of its backbone.
+# KerasHub finds the tokenizer, preprocessor and task of a preset by the class of its backbone.
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giBERTTokenizer(keras_hub.models.BertTokenizer):
+    """`keras_hub.models.BertTokenizer` in a preset of `giBERT`."""
+
+    backbone_cls = giBERT
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giBERTTextClassifierPreprocessor(keras_hub.models.BertTextClassifierPreprocessor):
+    """`keras_hub.models.BertTextClassifierPreprocessor` in a preset of `giBERT`."""
+
+    backbone_cls = giBERT
+    tokenizer_cls = giBERTTokenizer
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giBERTMaskedLMPreprocessor(keras_hub.models.BertMaskedLMPreprocessor):
+    """`keras_hub.models.BertMaskedLMPreprocessor` in a preset of `giBERT`."""
+
+    backbone_cls = giBERT
+    tokenizer_cls = giBERTTokenizer
+
+
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class giBERTTextClassifier(keras_hub.models.BertTextClassifier):
     """`keras_hub.models.BertTextClassifier` on `giBERT`."""
 
     backbone_cls = giBERT
+    preprocessor_cls = giBERTTextClassifierPreprocessor
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
@@ -153,3 +177,4 @@ class giBERTMaskedLM(keras_hub.models.BertMaskedLM):
     """`keras_hub.models.BertMaskedLM` on `giBERT`."""
 
     backbone_cls = giBERT
+    preprocessor_cls = giBERTMaskedLMPreprocessor

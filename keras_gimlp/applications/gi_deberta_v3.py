@@ -141,12 +141,36 @@ giDeBERTaV3_Large  = variant(giDeBERTaV3, "giDeBERTaV3_Large",  vocabulary_size=
 # fmt: on
 
 
-# KerasHub finds the task of a preset by the class of its backbone.
+# KerasHub finds the tokenizer, preprocessor and task of a preset by the class of its backbone.
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giDeBERTaV3Tokenizer(keras_hub.models.DebertaV3Tokenizer):
+    """`keras_hub.models.DebertaV3Tokenizer` in a preset of `giDeBERTaV3`."""
+
+    backbone_cls = giDeBERTaV3
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giDeBERTaV3TextClassifierPreprocessor(keras_hub.models.DebertaV3TextClassifierPreprocessor):
+    """`keras_hub.models.DebertaV3TextClassifierPreprocessor` in a preset of `giDeBERTaV3`."""
+
+    backbone_cls = giDeBERTaV3
+    tokenizer_cls = giDeBERTaV3Tokenizer
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giDeBERTaV3MaskedLMPreprocessor(keras_hub.models.DebertaV3MaskedLMPreprocessor):
+    """`keras_hub.models.DebertaV3MaskedLMPreprocessor` in a preset of `giDeBERTaV3`."""
+
+    backbone_cls = giDeBERTaV3
+    tokenizer_cls = giDeBERTaV3Tokenizer
+
+
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class giDeBERTaV3TextClassifier(keras_hub.models.DebertaV3TextClassifier):
     """`keras_hub.models.DebertaV3TextClassifier` on `giDeBERTaV3`."""
 
     backbone_cls = giDeBERTaV3
+    preprocessor_cls = giDeBERTaV3TextClassifierPreprocessor
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
@@ -154,3 +178,4 @@ class giDeBERTaV3MaskedLM(keras_hub.models.DebertaV3MaskedLM):
     """`keras_hub.models.DebertaV3MaskedLM` on `giDeBERTaV3`."""
 
     backbone_cls = giDeBERTaV3
+    preprocessor_cls = giDeBERTaV3MaskedLMPreprocessor

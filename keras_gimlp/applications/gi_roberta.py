@@ -133,12 +133,36 @@ giRoBERTa_Large = variant(giRoBERTa, "giRoBERTa_Large", vocabulary_size=50265, n
 # fmt: on
 
 
-# KerasHub finds the task of a preset by the class of its backbone.
+# KerasHub finds the tokenizer, preprocessor and task of a preset by the class of its backbone.
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giRoBERTaTokenizer(keras_hub.models.RobertaTokenizer):
+    """`keras_hub.models.RobertaTokenizer` in a preset of `giRoBERTa`."""
+
+    backbone_cls = giRoBERTa
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giRoBERTaTextClassifierPreprocessor(keras_hub.models.RobertaTextClassifierPreprocessor):
+    """`keras_hub.models.RobertaTextClassifierPreprocessor` in a preset of `giRoBERTa`."""
+
+    backbone_cls = giRoBERTa
+    tokenizer_cls = giRoBERTaTokenizer
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class giRoBERTaMaskedLMPreprocessor(keras_hub.models.RobertaMaskedLMPreprocessor):
+    """`keras_hub.models.RobertaMaskedLMPreprocessor` in a preset of `giRoBERTa`."""
+
+    backbone_cls = giRoBERTa
+    tokenizer_cls = giRoBERTaTokenizer
+
+
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class giRoBERTaTextClassifier(keras_hub.models.RobertaTextClassifier):
     """`keras_hub.models.RobertaTextClassifier` on `giRoBERTa`."""
 
     backbone_cls = giRoBERTa
+    preprocessor_cls = giRoBERTaTextClassifierPreprocessor
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
@@ -146,3 +170,4 @@ class giRoBERTaMaskedLM(keras_hub.models.RobertaMaskedLM):
     """`keras_hub.models.RobertaMaskedLM` on `giRoBERTa`."""
 
     backbone_cls = giRoBERTa
+    preprocessor_cls = giRoBERTaMaskedLMPreprocessor

@@ -40,12 +40,32 @@ def load_encoder(preset, encoder_cls):
     return encoder
 
 
+def load_tokenizer(preset, tokenizer_cls):
+    """Returns the tokenizer of a preset, which `load_encoder` takes too.
+
+    Args:
+        preset: As for `load_encoder`.
+        tokenizer_cls: The class of tokenizer that it must be of, or of the same architecture.
+
+    Raises:
+        ValueError: If the preset is of another architecture, or there is none.
+    """
+    import keras_hub
+
+    preset = str(preset)
+    if issubclass(tokenizer_cls, keras_hub.models.DebertaV3Tokenizer):
+        folder = fetched(preset)
+        if (folder / "spm.model").is_file():
+            return tokenizer_cls((folder / "spm.model").read_bytes())
+    return keras_hub.tokenizers.Tokenizer.from_preset(preset)
+
+
 def fetched(preset):
     """Returns the folder of a preset, fetching it from the Hugging Face hub if it is there."""
     if not preset.startswith(HUB):
         return pathlib.Path(preset)
     hub = needed("huggingface_hub", "fetch weights from the Hugging Face hub")
-    files = ["config.json", "*.safetensors", "pytorch_model.bin"]
+    files = ["config.json", "*.safetensors", "pytorch_model.bin", "spm.model"]
     return pathlib.Path(hub.snapshot_download(preset.removeprefix(HUB), allow_patterns=files))
 
 

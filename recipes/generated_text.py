@@ -1,0 +1,119 @@
+"""Small made-up data for the language recipes, so that each runs offline in under a minute.
+
+Every task can be learnt, and none by chance: a model that does not learn stays at guessing.
+"""
+
+import numpy as np
+
+DETERMINERS = ("the", "a", "this", "every")
+ADJECTIVES = ("old", "small", "quiet", "green", "heavy", "clever", "broken", "young")
+NOUNS = ("fox", "teacher", "river", "garden", "ship", "child", "window", "dog", "song", "letter")
+VERBS = ("sees", "follows", "opens", "forgets", "carries", "finds", "loves", "hears")
+PEOPLE = ("Anna", "Boris", "Clara", "David", "Elena", "Felix", "Greta", "Henry", "Irene", "Jakob")
+PLACES = ("Athens", "Bergen", "Cairo", "Dublin", "Essen", "Florence", "Geneva", "Hanoi", "Izmir")
+COLORS = ("red", "blue", "white", "black", "yellow", "brown", "purple", "orange")
+
+
+def sentence(rng):
+    """Returns the words of a sentence that follows a small grammar."""
+
+    def noun_phrase():
+        return [rng.choice(DETERMINERS), rng.choice(ADJECTIVES), rng.choice(NOUNS)]
+
+    return [str(word) for word in (*noun_phrase(), rng.choice(VERBS), *noun_phrase())]
+
+
+def acceptability(count, seed):
+    """Sentences, half of them with two neighboring words exchanged (label 0), as in CoLA."""
+    rng = np.random.default_rng(seed)
+    texts, labels = [], []
+    for i in range(count):
+        words = sentence(rng)
+        if i % 2 == 0:
+            place = rng.integers(len(words) - 1)
+            words[place : place + 2] = words[place : place + 2][::-1]
+        texts.append(" ".join(words) + " .")
+        labels.append(i % 2)
+    return texts, np.array(labels)
+
+
+def similarity(count, seed):
+    """Pairs of sentences, scored 0 to 5 by how many of the last three words are equal (STS-B)."""
+    rng = np.random.default_rng(seed)
+    first, second, scores = [], [], []
+    for _ in range(count):
+        words, others = sentence(rng), sentence(rng)
+        equal = rng.random(3) < 0.5
+        others[-3:] = np.where(equal, words[-3:], others[-3:])
+        first.append(" ".join(words))
+        second.append(" ".join(others))
+        scores.append(5 / 3 * sum(a == b for a, b in zip(words[-3:], others[-3:], strict=True)))
+    return first, second, np.array(scores, "float32")
+
+
+def entities(count, seed):
+    """Sentences with names of people and places: pairs of words and tags, as in CoNLL-2003."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        words = sentence(rng)
+        tags = ["O"] * len(words)
+        for names, kind in ((PEOPLE, "PER"), (PLACES, "LOC")):
+            if rng.random() < 0.7:
+                name = [str(word) for word in rng.choice(names, rng.integers(1, 3))]
+                place = rng.choice([i for i, tag in enumerate([*tags, "O"]) if tag[0] != "I"])
+                words[place:place] = name
+                tags[place:place] = [f"B-{kind}", *[f"I-{kind}"] * (len(name) - 1)]
+        found.append((words, tags))
+    return found
+
+
+def continuations(count, seed, choices=4):
+    """Beginnings of sentences, and continuations of which one is in order; as in SWAG.
+
+    Returns:
+        List of triples: the beginning, the list of continuations, and the number of the right one.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        words = sentence(rng)
+        right = int(rng.integers(choices))
+        ends = []
+        for i in range(choices):
+            a, b, c = sentence(rng)[-3:]
+            ends.append(" ".join((a, b, c) if i == right else ((b, a, c), (a, c, b))[i % 2]))
+        found.append((" ".join(words[:4]), ends, right))
+    return found
+
+
+def questions(count, seed, unanswerable=0.0):
+    """Questions on short texts that say who does what where; as in SQuAD.
+
+    Returns:
+        List of dictionaries: `id`, `context`, `question`, `answers` (pairs of a text and the
+        character at which it begins; none for the fraction `unanswerable`).
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for i in range(count):
+        facts = {
+            "Who": (str(rng.choice(PEOPLE)), "{} lives alone ."),
+            "Where": (str(rng.choice(PLACES)), "The house is in {} ."),
+            "What color": (str(rng.choice(COLORS)), "The door is {} ."),
+        }
+        kind = str(rng.choice(list(facts)))
+        answer, _ = facts[kind]
+        missing = rng.random() < unanswerable
+        told = [
+            form.format(f"{name}")
+            for key, (name, form) in facts.items()
+            if key != kind or not missing
+        ]
+        context = " ".join(np.array(told)[rng.permutation(len(told))])
+        question = {"Who": "Who lives alone?", "Where": "Where is the house?"}.get(
+            kind, "What color is the door?"
+        )
+        answers = [] if missing else [(answer, context.index(answer))]
+        found.append({"id": str(i), "context": context, "question": question, "answers": answers})
+    return found

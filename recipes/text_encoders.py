@@ -1,0 +1,220 @@
+"""The encoders of the language recipes, plain and gated, with their tokenizers."""
+
+import dataclasses
+import io
+import pathlib
+import tempfile
+from typing import Any
+
+import keras_hub
+import numpy as np
+import sentencepiece
+import tensorflow as tf
+import tokenizers
+
+from keras_gimlp import applications
+from keras_gimlp.weights.encoders import load_encoder, load_tokenizer
+
+# KerasHub's names of the architectures.
+PLAIN = {"BERT": "Bert", "RoBERTa": "Roberta", "DeBERTaV3": "DebertaV3"}
+MODELS = (*PLAIN, *(f"gi{name}" for name in PLAIN))
+
+
+@dataclasses.dataclass(frozen=True)
+class TextEncoder:
+    """An encoder and what KerasHub has for its architecture."""
+
+    model: str
+    backbone: Any
+    tokenizer: Any
+
+    def kind(self, what):
+        """Returns the class for this encoder: `"TextClassifier"`, `"Tokenizer"`, ..."""
+        return kind(self.model, what)
+
+
+def load(config, model, inhibition, activation, texts):
+    """Returns the encoder that the configuration asks for, with its tokenizer.
+
+    Args:
+        config: A `fine_tuning.FineTuning`.
+        model: One of `MODELS`.
+        inhibition: Float, inhibition of a gated encoder.
+        activation: Name of the activation in the gates.
+        texts: Texts of the task, which give a new encoder its vocabulary.
+    """
+    gates = {}
+    if is_gated(model):
+        gates = {
+            "inhibition": inhibition,
+            "activation": activation,
+            "gated_layers": config.gated_layers,
+            "scope": config.scope,
+            "rank": config.rank,
+            "trainable": "gates" if config.train == "gates" else True,
+        }
+    elif config.train == "gates":
+        raise SystemExit(f"--train gates needs a gated encoder. Received: --model {model}")
+    try:
+        if config.weights is None:
+            tokenizer = new_tokenizer(model, texts, config.vocabulary_size)
+            backbone = kind(model, "Backbone")(
+                vocabulary_size=tokenizer.vocabulary_size(),
+                num_layers=config.num_layers,
+                num_heads=config.num_heads,
+                hidden_dim=config.hidden_dim,
+                intermediate_dim=config.intermediate_dim,
+                max_sequence_length=config.sequence_length,
+                **gates,
+            )
+        else:
+            tokenizer = load_tokenizer(config.weights, kind(model, "Tokenizer"))
+            backbone = (
+                kind(model, "Backbone").from_preset(config.weights, **gates)
+                if gates
+                else load_encoder(config.weights, kind(model, "Backbone"))
+            )
+    except (ValueError, OSError, ImportError) as error:
+        raise SystemExit(f"{model} cannot be built: {error}") from error
+    longest = getattr(backbone, "max_sequence_length", config.sequence_length)
+    if config.sequence_length > longest:
+        raise SystemExit(
+            f"{model} of {config.weights} takes at most {longest} tokens. Received: "
+            f"--sequence_length {config.sequence_length}"
+        )
+    return TextEncoder(model, backbone, tokenizer)
+
+
+def is_gated(model):
+    return model not in PLAIN
+
+
+def kind(model, what):
+    """Returns our class or KerasHub's, such as its `"TextClassifier"`, for a model by name."""
+    if is_gated(model):
+        return getattr(applications, model if what == "Backbone" else f"{model}{what}")
+    return getattr(keras_hub.models, f"{PLAIN[model]}{what}")
+
+
+def new_tokenizer(model, texts, vocabulary_size):
+    """Returns a tokenizer of the model's kind, whose vocabulary comes from `texts`."""
+    cls = kind(model, "Tokenizer")
+    if model.endswith("DeBERTaV3"):
+        return cls(proto=sentence_piece(texts, vocabulary_size))
+    if model.endswith("RoBERTa"):
+        trained = tokenizers.ByteLevelBPETokenizer()
+        special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        trained.train_from_iterator(
+            texts, vocab_size=vocabulary_size, special_tokens=special, show_progress=False
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            vocabulary, merges = trained.save_model(folder)
+            return cls(vocabulary=vocabulary, merges=merges)
+    vocabulary = keras_hub.tokenizers.compute_word_piece_vocabulary(
+        tf.data.Dataset.from_tensor_slices(texts),
+        vocabulary_size=vocabulary_size,
+        lowercase=True,
+        reserved_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
+    )
+    return cls(vocabulary=vocabulary, lowercase=True)
+
+
+def sentence_piece(texts, vocabulary_size):
+    """Returns a serialized SentencePiece model with the special tokens of DeBERTaV3."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=model,
+        vocab_size=vocabulary_size,
+        hard_vocab_limit=False,  # a small text has fewer pieces
+        pad_id=0,
+        bos_id=1,
+        eos_id=2,
+        unk_id=3,
+        pad_piece="[PAD]",
+        bos_piece="[CLS]",
+        eos_piece="[SEP]",
+        unk_piece="[UNK]",
+        control_symbols="[MASK]",
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def words_to_tokens(tokenizer, words):
+    """Returns for every word its tokens, and where in the word each of them begins and ends.
+
+    Words are told apart by the whitespace around them, as the tokenizers themselves do. Where the
+    tokens spell another text than the word (unknown characters, stripped accents), each of them
+    stands for the whole word.
+
+    Args:
+        tokenizer: A KerasHub tokenizer.
+        words: List of words without whitespace.
+
+    Returns:
+        Two lists with one entry a word: the ids, and as many pairs (begin, end) of characters.
+    """
+    distinct = sorted(set(words))
+    if not distinct:
+        return [], []
+    # Byte-level pairs tell a word within a sentence by the space before it.
+    spaced = isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer)
+    rows = tokenizer([f" {word}" if spaced else word for word in distinct])
+    rows = rows if isinstance(rows, list) else rows.to_list()  # ragged with TensorFlow
+    known = {}
+    for word, ids in zip(distinct, rows, strict=True):
+        lengths = [len(spelled(tokenizer.id_to_token(i))) for i in ids]
+        ends = [sum(lengths[: n + 1]) for n in range(len(ids))]
+        if not ids or ends[-1] != len(word):
+            ends, lengths = [len(word)] * len(ids), [len(word)] * len(ids)
+        known[word] = ids, [(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    return [known[word][0] for word in words], [known[word][1] for word in words]
+
+
+def spelled(token):
+    """Returns a token without the marks of the tokenizers: `##`, `▁`, `Ġ`."""
+    return token.removeprefix("##").lstrip("▁Ġ")
+
+
+def save(encoder, task, folder):
+    """Saves a task as a preset, with its tokenizer also where it has no preprocessor."""
+    folder = pathlib.Path(folder)
+    task.save_to_preset(str(folder))
+    if not (folder / "tokenizer.json").exists():
+        encoder.tokenizer.save_to_preset(str(folder))
+
+
+def pack(encoder, examples, sequence_length):
+    """Returns the inputs of an encoder for examples of one or two segments of token ids.
+
+    Args:
+        encoder: A `TextEncoder`.
+        examples: List of lists of segments, lists of ids, which fit with the special tokens.
+        sequence_length: Integer, tokens of every row.
+
+    Returns:
+        Dictionary of integer arrays, `(examples, sequence_length)`.
+    """
+    tokenizer = encoder.tokenizer
+    shape = (len(examples), sequence_length)
+    x = {
+        "token_ids": np.full(shape, tokenizer.pad_token_id, "int32"),
+        "padding_mask": np.zeros(shape, "int32"),
+        "segment_ids": np.zeros(shape, "int32"),
+    }
+    for i, (first, *others) in enumerate(examples):
+        ids = [tokenizer.start_token_id, *first]
+        for second in others:
+            ids += separator(encoder)
+            x["segment_ids"][i, len(ids) : len(ids) + len(second) + 1] = 1
+            ids += second
+        ids.append(tokenizer.end_token_id)
+        x["token_ids"][i, : len(ids)] = ids
+        x["padding_mask"][i, : len(ids)] = 1
+    return {name: x[name] for name in encoder.backbone.input}
+
+
+def separator(encoder):
+    """Returns the tokens between two segments: one, but in RoBERTa two."""
+    return [encoder.tokenizer.end_token_id] * (2 if encoder.model.endswith("RoBERTa") else 1)
