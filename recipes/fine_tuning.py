@@ -242,6 +242,7 @@ def run(program, config, setting, folder, texts, prepare):
             initial_epoch=first_epoch,
             steps_per_epoch=steps,
             callbacks=[
+                runs.Reseed(config.seed),
                 runs.Report("examples", steps * config.batch_size),
                 Score(prepared.score),
                 keras.callbacks.CSVLogger(folder / "metrics.csv", append=True),

@@ -293,6 +293,7 @@ def main(arguments=None):
 def train(config, model, data, folder, first_epoch, steps_per_epoch):
     """Fits the compiled model from `first_epoch` on, testing after each epoch."""
     callbacks = [
+        runs.Reseed(config.seed),
         runs.Report("images", steps_per_epoch * config.batch_size),
         keras.callbacks.CSVLogger(folder / "metrics.csv", append=True),
         runs.Checkpoint(folder),

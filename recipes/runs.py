@@ -116,6 +116,28 @@ def completed_epochs(folder):
     return max(_checkpoints(folder), default=0)
 
 
+class Reseed(keras.callbacks.Callback):
+    """Sets PyTorch's own generator before each step, as a function of seed, epoch and step.
+
+    Keras' dropouts draw from it there. It belongs to no model, so no checkpoint holds it, and other
+    parts of a program draw from it too.
+    """
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if keras.backend.backend() == "torch":
+            import torch
+
+            state = np.random.SeedSequence((self.seed, self.epoch, batch)).generate_state(1)
+            torch.manual_seed(int(state[0]))
+
+
 class Report(keras.callbacks.Callback):
     """Adds learning rate, seconds and training examples per second to what each epoch reports.
 

@@ -145,8 +145,8 @@ def words_to_tokens(tokenizer, words):
     """Returns for every word its tokens, and where in the word each of them begins and ends.
 
     Words are told apart by the whitespace around them, as the tokenizers themselves do. Where the
-    tokens spell another text than the word (unknown characters, stripped accents), each of them
-    stands for the whole word.
+    tokens spell another text than the word (several unknown parts, characters replaced by others),
+    each of them stands for the whole word.
 
     Args:
         tokenizer: A KerasHub tokenizer.
@@ -162,24 +162,31 @@ def words_to_tokens(tokenizer, words):
     spaced = isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer)
     rows = tokenizer([f" {word}" if spaced else word for word in distinct])
     rows = rows if isinstance(rows, list) else rows.to_list()  # ragged with TensorFlow
-    known = {}
-    for word, ids in zip(distinct, rows, strict=True):
-        lengths = [len(spelled(tokenizer.id_to_token(i))) for i in ids]
-        ends = [sum(lengths[: n + 1]) for n in range(len(ids))]
-        if not ids or ends[-1] != len(word):
-            ends, lengths = [len(word)] * len(ids), [len(word)] * len(ids)
-        known[word] = ids, [(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    known = {
+        word: (ids, places(tokenizer, word, ids)) for word, ids in zip(distinct, rows, strict=True)
+    }
     return [known[word][0] for word in words], [known[word][1] for word in words]
 
 
-def spelled(token):
-    """Returns a token without the marks of the tokenizers: `##`, `▁`, `Ġ`."""
-    return token.removeprefix("##").lstrip("▁Ġ")
+def places(tokenizer, word, ids):
+    """Returns where in a word each of its tokens begins and ends."""
+    # Without the marks of the tokenizers for the beginning of a word or its middle.
+    tokens = [tokenizer.id_to_token(i).removeprefix("##").lstrip("▁Ġ") for i in ids]
+    lengths = [len(token) for token in tokens]
+    unknown = [n for n, token in enumerate(tokens) if token in ("[UNK]", "<unk>")]
+    if len(unknown) == 1:
+        lengths[unknown[0]] = 0
+        lengths[unknown[0]] = len(word) - sum(lengths)
+    if sum(lengths) != len(word) or min(lengths, default=0) < 0:
+        return [(0, len(word))] * len(ids)
+    ends = np.cumsum(lengths).tolist()
+    return [(end - length, end) for end, length in zip(ends, lengths, strict=True)]
 
 
 def save(encoder, task, folder):
     """Saves a task as a preset, with its tokenizer also where it has no preprocessor."""
     folder = pathlib.Path(folder)
+    task.optimizer = None  # its state would be written too, which KerasHub does not read again
     task.save_to_preset(str(folder))
     if not (folder / "tokenizer.json").exists():
         encoder.tokenizer.save_to_preset(str(folder))

@@ -12,7 +12,10 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 if importlib.util.find_spec("torch"):
-    import torch  # noqa: F401  before TensorFlow: the other way round can crash the process
+    import torch  # before TensorFlow: the other way round can crash the process
+
+    # The models of the tests are so small that threads cost more than they gain.
+    torch.set_num_threads(1)
 
 import keras
 import numpy as np

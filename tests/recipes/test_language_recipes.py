@@ -1,0 +1,218 @@
+"""The language recipes as their users run them: whole studies, continued ones, and mistakes."""
+
+import csv
+import importlib.util
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gimlp import applications
+from recipes import fine_tuning, glue, inhibition_study, ner, squad, swag, text_encoders
+from tests.test_package import BACKENDS, python
+
+RECIPES = {"glue": glue, "squad": squad, "swag": swag, "ner": ner}
+SIZES = ("--num_layers", "1", "--num_heads", "2", "--hidden_dim", "8", "--intermediate_dim", "16")
+SHORT = (*SIZES, "--epochs", "1", "--steps_per_epoch", "2", "--batch_size", "8")
+FILES = {"config.json", "metrics.csv", "checkpoint-1.npz", "curves.png", "preset", "summary.json"}
+
+
+def run(recipe, folder, *arguments):
+    recipe.main(["--run_dir", str(folder), *SHORT, *map(str, arguments)])
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def rows(folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "scores"),
+    [
+        ("glue", "generated", {"matthews"}),
+        ("glue", "generated_pairs", {"pearson", "spearman"}),
+        ("squad", "generated", {"em", "f1"}),
+        ("squad", "generated_v2", {"em", "f1", "best_f1"}),
+        ("swag", "generated", {"accuracy"}),
+        ("ner", "generated", {"f1", "precision", "recall"}),
+    ],
+)
+def test_every_recipe_compares_the_plain_with_the_gated_encoder(name, config, scores, tmp_path):
+    run(RECIPES[name], tmp_path, "--config", config)
+    plain, gated = results(tmp_path)
+    assert (plain["model"], plain["inhibition"]) == ("BERT", None)
+    assert (gated["model"], gated["inhibition"], gated["activation"]) == ("giBERT", 0.3, "gelu")
+    assert gated["parameters"] - plain["parameters"] == 2 * 2 * (8 * 8 + 8)
+    for row in (plain, gated):
+        assert row["mean"].keys() == scores
+        assert all(-1 <= value <= 1 for value in row["mean"].values())
+    folder = tmp_path / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0"
+    expected = FILES | ({"predictions.json"} if name == "squad" else set())
+    assert {path.name for path in folder.iterdir()} == expected
+    assert np.isfinite(float(rows(folder)[0]["loss"]))
+    assert (tmp_path / "results.md").read_text().count("| giBERT | 0.3 | gelu | 1 |") == 1
+
+
+@pytest.mark.parametrize("model", text_encoders.MODELS)
+def test_every_encoder_is_trained_by_name(model, tmp_path):
+    run(ner, tmp_path, "--model", model)
+    assert results(tmp_path)[0]["model"] == model
+
+
+def test_inhibition_study_varies_one_thing_at_a_time(tmp_path):
+    levels = ("--inhibition", "0", "0.3", "--activation", "gelu", "relu")
+    run(inhibition_study, tmp_path, *levels)
+    assert [(x["inhibition"], x["activation"]) for x in results(tmp_path)] == [
+        (None, None),
+        (0.0, "gelu"),
+        (0.3, "gelu"),
+        (0.3, "relu"),
+    ]
+    assert (tmp_path / "inhibition.png").stat().st_size > 10_000
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Returns the folder of a finished study of glue with two seeds."""
+    folder = tmp_path_factory.mktemp("finished")
+    run(glue, folder, "--model", "giBERT", "--epochs", "2", "--seeds", "2")
+    return folder
+
+
+def test_seeds_give_a_mean_and_a_spread(finished):
+    (row,) = results(finished)
+    values = row["scores"]["matthews"]
+    assert row["seeds"] == len(values) == 2
+    assert row["mean"]["matthews"] == pytest.approx(np.mean(values))
+    assert row["std"]["matthews"] == pytest.approx(np.std(values, ddof=1))
+    losses = [
+        float(rows(finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed{seed}")[0]["loss"])
+        for seed in (0, 1)
+    ]
+    assert losses[0] != losses[1]
+
+
+def test_finished_runs_are_not_repeated(finished, capsys):
+    run(glue, finished, "--model", "giBERT", "--epochs", "2", "--seeds", "2")
+    assert capsys.readouterr().out.count("This run is complete") == 2
+
+
+# The file that the interrupted run was writing is closed by the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_killed_study_goes_on_where_it_was(finished, tmp_path, monkeypatch):
+    score = fine_tuning.Score.on_epoch_end
+
+    def killed(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        score(self, epoch, logs)
+
+    arguments = ("--model", "giBERT", "--epochs", "2")
+    monkeypatch.setattr(fine_tuning.Score, "on_epoch_end", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(glue, tmp_path, *arguments)
+    monkeypatch.setattr(fine_tuning.Score, "on_epoch_end", score)
+    run(glue, tmp_path, *arguments)
+    name = f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0"
+    assert [row["epoch"] for row in rows(tmp_path / name)] == ["0", "1"]
+    weights = [
+        np.load(folder / name / "checkpoint-2.npz").values() for folder in (finished, tmp_path)
+    ]
+    for expected, got in zip(*weights, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+# KerasHub compiles what it loads, and misses the optimizer's state in the file.
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
+def test_a_trained_preset_predicts_the_same_from_texts_on_every_installed_backend(finished):
+    folder = finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0" / "preset"
+    texts = ["the old fox sees a small river .", "fox the old sees a small river .", ""]
+    task = applications.giBERTTextClassifier.from_preset(str(folder))
+    expected = task.predict(texts, verbose=0)
+    assert expected.shape == (3, 2)
+    for backend in filter(importlib.util.find_spec, BACKENDS):
+        python(
+            "import sys, json, numpy as np\n"
+            "from keras_gimlp import applications\n"
+            "task = applications.giBERTTextClassifier.from_preset(sys.argv[1])\n"
+            "np.save(sys.argv[2], task.predict(json.loads(sys.argv[3]), verbose=0))\n",
+            folder,
+            finished / "y.npy",
+            json.dumps(texts),
+            backend=backend,
+        )
+        np.testing.assert_allclose(np.load(finished / "y.npy"), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_trained_preset_is_where_another_task_begins(finished, tmp_path):
+    folder = finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0" / "preset"
+    run(ner, tmp_path, "--model", "giBERT", "--inhibition", "0.1", "--weights", folder)
+    assert results(tmp_path)[0]["inhibition"] == 0.1
+
+
+def test_gates_alone_are_trained_on_request(tmp_path, capsys):
+    run(glue, tmp_path, "--model", "giBERT", "--train", "gates", "--rank", "2")
+    # Two gates of rank 2, the head, and nothing of the encoder.
+    trained = 2 * (8 * 2 + 2 + 2 * 8 + 8) + 8 * 2 + 2
+    assert f"{trained:,} of them trained" in capsys.readouterr().out
+
+
+def test_texts_that_are_too_long_are_counted(tmp_path, capsys):
+    run(glue, tmp_path, "--model", "BERT", "--sequence_length", "8")
+    output = capsys.readouterr().out
+    assert "of 2,000 training examples are longer than --sequence_length 8 and were trunc" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("glue", ["--task", "colo"], "There is no task named 'colo'. Did you mean cola"),
+        (
+            "glue",
+            ["--model", "gBERT"],
+            "no text encoder named 'gBERT'. Did you mean giBERT or BERT",
+        ),
+        ("glue", ["--model", "BERT", "--train", "gates"], "--train gates needs a gated encoder"),
+        ("glue", ["--inhibition", "1.5"], r"`inhibition` must be in \[0, 1\]"),
+        ("glue", ["--gated_layers", "2"], "`gated_layers` must be None .* 1 to 1"),
+        ("glue", ["--weights", "nowhere"], "(?s)BERT cannot be built: .*preset=.nowhere."),
+        ("glue", ["--seeds", "0"], "--seeds must be 1 or more. Received: 0"),
+        ("glue", ["--batch_size", "2001"], "at most the number of training examples, 2000"),
+        (
+            "glue",
+            ["--config", "cola", "--data_dir", "nowhere"],
+            "'glue/cola/2.0.0' is not prepared",
+        ),
+        ("squad", ["--stride", "0"], "--stride must be 1 or more. Received: 48, 16 and 0"),
+        ("squad", ["--stride", "40"], "--stride must be at most 28"),
+        ("squad", ["--held_out", "1"], r"--held_out must be in \[0, 1\). Received: 1.0"),
+        ("swag", ["--data", "swag"], "--data swag needs --data_dir, a folder with one file train"),
+        ("swag", ["--data", "xyz"], "There is no data set named 'xyz'. Known: generated, swag"),
+        ("ner", ["--data", "files"], "--data files needs --train_file"),
+        (
+            "ner",
+            ["--data", "files", "--train_file", "no", "--test_file", "no"],
+            "no cannot be read",
+        ),
+    ],
+)
+def test_mistakes_end_in_one_sentence(name, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.setattr("tensorflow_datasets.core.DatasetBuilder.download_and_prepare", refuse)
+    with pytest.raises(SystemExit, match=message):
+        run(RECIPES[name], tmp_path, *arguments)
+
+
+def refuse(self, **kwargs):
+    raise ConnectionError("no network")
+
+
+def test_an_encoder_that_is_too_short_is_refused(finished, tmp_path):
+    folder = finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0" / "preset"
+    arguments = ("--model", "giBERT", "--weights", folder, "--sequence_length", "64")
+    with pytest.raises(SystemExit, match="takes at most 32 tokens. Received: --sequence_length 64"):
+        run(glue, tmp_path, *arguments)
