@@ -7,16 +7,19 @@ import keras
 from keras_gimlp import layers
 
 
-def count_macs(model):
-    """Returns the multiply-accumulates of all matrix products for one image."""
-    return sum(layer_macs(layer) for layer in model.layers)
+def count_macs(model, tokens=None):
+    """Returns the multiply-accumulates of all matrix products for one image, or text of `tokens`.
+
+    Looking up the embedding of a token multiplies nothing.
+    """
+    return sum(layer_macs(layer, tokens) for layer in model.layers)
 
 
-def layer_macs(layer):
+def layer_macs(layer, tokens=None):
     if isinstance(layer, keras.layers.Conv2D):
         return math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3])
     if isinstance(layer, keras.layers.Dense):
-        return math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
+        return math.prod(layer.kernel.shape) * math.prod(tokens_of(layer, tokens))
     if isinstance(layer, layers.CycleFC):
         return math.prod(layer.dense.kernel.shape) * math.prod(layer.output.shape[1:-1])
     if isinstance(layer, layers.SplitAttention):
@@ -26,12 +29,18 @@ def layer_macs(layer):
         weights = sum(math.prod(projection.kernel.shape) for projection in projections)
         return weights * math.prod(layer.output.shape[1:-1])
     if isinstance(layer, layers.SpatialGatingUnit):
-        _, tokens, channels = layer.output.shape
-        return tokens * tokens * channels
+        (tokens,) = tokens_of(layer, tokens)
+        return tokens * tokens * layer.output.shape[-1]
     if isinstance(layer, layers.TinyAttention):
-        _, tokens, units = layer.output.shape
-        channels, size = layer.input.shape[-1], layer.attention_dim
+        (tokens,), units = tokens_of(layer, tokens), layer.output.shape[-1]
+        channels, size = layer.qkv.kernel.shape[0], layer.attention_dim
         return tokens * (channels * 3 * size + 2 * tokens * size + size * units)
-    if layer.weights and not isinstance(layer, (keras.layers.LayerNormalization, layers.Affine)):
+    uncounted = (keras.layers.LayerNormalization, keras.layers.Embedding, layers.Affine)
+    if layer.weights and not isinstance(layer, uncounted):
         raise TypeError(f"It is not known how to count {layer}.")
     return 0
+
+
+def tokens_of(layer, tokens):
+    """Returns the sizes between the batch and the channels, `tokens` where it is unknown."""
+    return [tokens if size is None else size for size in layer.output.shape[1:-1]]

@@ -34,7 +34,8 @@ class Description:
 
     @property
     def has_dense_layers(self):
-        return self.has_weights and self.layer is not layers.Affine
+        toeplitz = self.arguments.get("spatial") == "toeplitz"
+        return self.has_weights and self.layer is not layers.Affine and not toeplitz
 
     def make(self, **kwargs):
         return self.layer(**self.arguments, **kwargs)
@@ -81,6 +82,24 @@ DESCRIPTIONS = [
     Description(layers.SpatialGatingUnit, GATE, TOKENS, takes_mask=True),
     Description(
         layers.SpatialGatingUnit, GATE, TOKENS | {"gate_addend": (3, 6, 4)}, takes_mask=True
+    ),
+    *(
+        Description(
+            layers.SpatialGatingUnit,
+            GATE | {"spatial": "toeplitz", "form": form, "sequence_length": 9},
+            TOKENS | addend,
+            takes_mask=True,
+            mixes_any_length=True,
+        )
+        for form, addend in (
+            ("split", {}),
+            ("multiplicative", {}),
+            ("additive", {"gate_addend": TOKENS["inputs"]}),
+            ("linear", {}),
+        )
+    ),
+    Description(
+        layers.SpatialGatingUnit, GATE | {"form": "multiplicative"}, TOKENS, takes_mask=True
     ),
     Description(
         layers.TinyAttention,

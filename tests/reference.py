@@ -26,21 +26,30 @@ def layer_norm(x, gamma, beta, epsilon):
     return normalized * gamma + beta
 
 
-def spatial_gating_unit(x, gamma, beta, W, b, epsilon, addend=None, mask=None):
+def spatial_gating_unit(x, gamma, beta, W, b, epsilon, addend=None, mask=None, form="split"):
     """`W[m, n]` is the weight of token n in the gate of token m; `b[m]` the bias of token m."""
     tokens, channels = x.shape
-    u, v = x[:, : channels // 2], x[:, channels // 2 :]
+    u, v = (x[:, : channels // 2], x[:, channels // 2 :]) if form == "split" else (x, x)
+    f = np.empty_like(v)
     v = layer_norm(v, gamma, beta, epsilon)
-    output = np.empty_like(u)
     for m in range(tokens):
-        gate = np.full(channels // 2, b[m])
+        f[m] = b[m]
         for n in range(tokens):
             if mask is None or mask[n]:
-                gate = gate + W[m, n] * v[n]
+                f[m] = f[m] + W[m, n] * v[n]
         if addend is not None:
-            gate = gate + addend[m]
-        output[m] = u[m] * gate
-    return output
+            f[m] = f[m] + addend[m]
+    return {"split": u * f, "multiplicative": u * f, "additive": u + f, "linear": f}[form]
+
+
+def toeplitz(w, tokens):
+    """`w[r + most - 1]` is the weight of a token r places before, at most `most - 1`."""
+    most = (len(w) + 1) // 2
+    W = np.empty((tokens, tokens))
+    for m in range(tokens):
+        for n in range(tokens):
+            W[m, n] = w[m - n + most - 1]
+    return W
 
 
 def tiny_attention(x, W_qkv, b_qkv, W_o, b_o, mask=None):
@@ -56,15 +65,15 @@ def tiny_attention(x, W_qkv, b_qkv, W_o, b_o, mask=None):
     return output
 
 
-def gmlp_block(x, norm, expand, unit, contract, attention=None):
+def gmlp_block(x, norm, expand, unit, contract, attention=None, mask=None, form="split"):
     """One block; every argument after `x` is the tuple of parameters of one part.
 
     `norm` is `(gamma, beta, epsilon)`, `unit` is `(gamma, beta, W, b, epsilon)`.
     """
     y = layer_norm(x, *norm)
     z = gelu(y @ expand[0] + expand[1])
-    addend = None if attention is None else tiny_attention(y, *attention)
-    z = spatial_gating_unit(z, *unit, addend=addend)
+    addend = None if attention is None else tiny_attention(y, *attention, mask=mask)
+    z = spatial_gating_unit(z, *unit, addend=addend, mask=mask, form=form)
     return x + z @ contract[0] + contract[1]
 
 

@@ -295,7 +295,7 @@ def test_named_sizes_are_those_of_the_published_encoders(name, monkeypatch):
         "giDeBERTaV3_Base": 183_831_552,
         "giDeBERTaV3_Large": 434_012_160,
     }
-    assert list(published) == applications.list_models("text")
+    assert list(published) == [n for n in applications.list_models("text") if n[:2] == "gi"]
     for initializer in ("VarianceScaling", "RandomNormal", "TruncatedNormal", "RandomUniform"):
         monkeypatch.setattr(
             getattr(keras.initializers, initializer),

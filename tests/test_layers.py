@@ -10,7 +10,9 @@ from keras import ops
 from keras_gimlp import layers
 from tests import reference
 from tests.conftest import GOLDEN
-from tests.descriptions import DESCRIPTIONS
+from tests.descriptions import DESCRIPTIONS, GATE
+
+FORMS = ("split", "multiplicative", "additive", "linear")
 
 
 def described(descriptions):
@@ -42,10 +44,15 @@ def model_of(description, **kwargs):
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("added", [False, True])
-def test_spatial_gating_unit_equals_the_formula(rng, added, masked):
-    x, addend = rng.normal(size=(2, 6, 8)), rng.normal(size=(2, 6, 4))
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("spatial", "sequence_length"), [("dense", None), ("toeplitz", 6), ("toeplitz", 9)]
+)
+def test_spatial_gating_unit_equals_the_formula(rng, spatial, sequence_length, form, added, masked):
+    x = rng.normal(size=(2, 6, 8))
+    addend = rng.normal(size=(2, 6, 4 if form == "split" else 8))
     mask = np.array([[1, 1, 0, 1, 0, 1], [1, 1, 1, 1, 1, 0]], "bool")
-    layer = layers.SpatialGatingUnit(epsilon=1e-3)
+    layer = layers.SpatialGatingUnit(spatial, form, sequence_length, epsilon=1e-3)
     layer.build((None, 6, 8))
     randomize(layer, rng)
     gamma, beta, kernel, bias = (ops.convert_to_numpy(v) for v in layer.trainable_variables)
@@ -54,11 +61,12 @@ def test_spatial_gating_unit_equals_the_formula(rng, added, masked):
             x[i],
             gamma,
             beta,
-            kernel.T,
-            bias,
+            kernel.T if spatial == "dense" else reference.toeplitz(kernel, 6),
+            bias[:6],
             epsilon=1e-3,
             addend=addend[i] if added else None,
             mask=mask[i] if masked else None,
+            form=form,
         )
         for i in range(2)
     ]
@@ -67,6 +75,35 @@ def test_spatial_gating_unit_equals_the_formula(rng, added, masked):
         inputs["gate_addend"] = addend.astype("float32")
     outputs = run(layer, inputs, mask=mask if masked else None)
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 5])
+def test_a_toeplitz_unit_of_fewer_tokens_has_the_leading_block_of_its_matrix(rng, tokens):
+    layer = layers.SpatialGatingUnit("toeplitz", sequence_length=5)
+    layer.build((None, None, 8))
+    kernel, bias = layer.spatial.kernel, layer.spatial.bias
+    assert (kernel.shape, bias.shape) == ((9,), (5,))
+    kernel.assign(np.arange(-4.0, 5.0))
+    distance = np.arange(5)[:, None] - np.arange(5)[None]
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(layer.spatial.matrix(tokens)), distance[:tokens, :tokens]
+    )
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_toeplitz_unit_trains_on_any_number_of_tokens(rng, jit_compile, policy):
+    inputs, mask = keras.Input((None, 8)), keras.Input((None,), dtype="bool")
+    unit = layers.SpatialGatingUnit("toeplitz", sequence_length=6, dtype=policy, **GATE)
+    model = keras.Model([inputs, mask], unit(inputs, mask=mask))
+    assert model.output_shape == (None, None, 4)
+    model.compile("sgd", "mse", jit_compile=jit_compile and keras.backend.backend() != "torch")
+    for tokens in (6, 3, 1, 4):
+        x = [rng.normal(size=(2, tokens, 8)).astype("float32"), np.ones((2, tokens), "bool")]
+        expected = run(unit, {"inputs": x[0]})
+        outputs = model.predict(x, verbose=0).astype("float32")
+        np.testing.assert_allclose(outputs, expected, atol=0.05 if "16" in policy else 1e-5)
+        model.fit(x, np.ones((2, tokens, 4)), verbose=0)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -220,6 +257,17 @@ def test_a_new_spatial_gating_unit_passes_one_half_through(rng):
     assert 1e-7 < kernel.std() < 1e-5  # near zero, but not symmetric
 
 
+@pytest.mark.parametrize(
+    ("form", "share"), [("multiplicative", 1.0), ("additive", 1.0), ("linear", 0.0)]
+)
+@pytest.mark.parametrize("spatial", ["dense", "toeplitz"])
+def test_a_new_unit_of_another_form_passes_all_through_or_nothing(rng, spatial, form, share):
+    x = rng.normal(size=(2, 6, 8)).astype("float32")
+    length = 6 if spatial == "toeplitz" else None
+    outputs = run(layers.SpatialGatingUnit(spatial, form, length), {"inputs": x})
+    np.testing.assert_allclose(outputs, share * x, rtol=1e-4, atol=1e-4)
+
+
 def test_tiny_attention_with_nothing_to_attend_to_is_finite(rng):
     x = rng.normal(size=(1, 6, 8)).astype("float32")
     layer = layers.TinyAttention(units=5, attention_dim=4)
@@ -263,6 +311,7 @@ def test_config_makes_the_same_layer_again(description):
     again = description.layer.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     for name in description.arguments:
+        name = {"spatial": "spatial_kind"}.get(name, name)  # `spatial` is the sublayer
         value, other = getattr(layer, name), getattr(again, name)
         if isinstance(value, keras.initializers.Initializer):
             value, other = value.get_config(), other.get_config()
@@ -391,11 +440,40 @@ def test_spatial_gating_unit_refuses_shapes_that_it_cannot_gate(shape, message):
         layers.SpatialGatingUnit().build(shape)
 
 
+def test_a_toeplitz_unit_refuses_unknown_channels():
+    with pytest.raises(ValueError, match="with channels known. Received: .*None, 6, None"):
+        layers.SpatialGatingUnit("toeplitz", sequence_length=6).build((None, 6, None))
+
+
 def test_spatial_gating_unit_refuses_another_number_of_tokens():
     layer = layers.SpatialGatingUnit()
     layer(np.zeros((1, 6, 8), "float32"))
     with pytest.raises(ValueError, match="expected axis 1 of input shape to have value 6"):
         layer(np.zeros((1, 7, 8), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"spatial": "circulant"}, '`spatial` must be "dense" or "toeplitz". Received'),
+        ({"form": "sum"}, "`form` must be \"split\", .* Received: form='sum'"),
+        ({"sequence_length": 6}, '`sequence_length` must be None with spatial="dense"'),
+        ({"spatial": "toeplitz"}, "must be a positive integer .*: sequence_length=None"),
+        ({"spatial": "toeplitz", "sequence_length": 0}, "must be a positive integer"),
+    ],
+)
+def test_spatial_gating_unit_refuses_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        layers.SpatialGatingUnit(**arguments)
+
+
+def test_a_toeplitz_unit_refuses_more_tokens_than_its_sequence_length():
+    layer = layers.SpatialGatingUnit("toeplitz", sequence_length=6)
+    message = "`inputs` must have at most `sequence_length` tokens, 6. Received: inputs.shape="
+    with pytest.raises(ValueError, match=message):
+        layer(np.zeros((1, 7, 8), "float32"))
+    with pytest.raises(ValueError, match=message):
+        layer(keras.Input((7, 8)))
 
 
 @pytest.mark.parametrize("arguments", [{"units": 0}, {"units": 4, "attention_dim": 2.5}])

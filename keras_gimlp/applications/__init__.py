@@ -41,6 +41,10 @@ TEXT_MODELS = {
     "gi_deberta_v3": (
         *("giDeBERTaV3_XSmall", "giDeBERTaV3_Small", "giDeBERTaV3_Base", "giDeBERTaV3_Large"),
     ),
+    "gmlp_mlm": (
+        *("gMLP_MLM_Base", "gMLP_MLM_Large", "gMLP_MLM_XLarge"),
+        *("aMLP_MLM_Base", "aMLP_MLM_Large"),
+    ),
 }
 TASKS = (
     *("TextClassifier", "MaskedLM", "Tokenizer"),
@@ -48,7 +52,9 @@ TASKS = (
 )
 HEADS = ("TextRegressor", "MultipleChoice", "TokenClassifier", "SpanExtractor")
 MODULES = {"giBERT": "gi_bert", "giRoBERTa": "gi_roberta", "giDeBERTaV3": "gi_deberta_v3"}
+MODULES |= {"gMLP": "gmlp_mlm"}  # the name of its tasks; `gMLP` itself is the one for images
 MODULES |= {f"{name}{task}": MODULES[name] for name in MODULES for task in TASKS}
+MODULES |= {"gMLP_MLM": "gmlp_mlm"}
 MODULES |= dict.fromkeys(HEADS, "text_tasks")
 MODULES |= {name: module for module, names in TEXT_MODELS.items() for name in names}
 

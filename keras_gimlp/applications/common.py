@@ -81,15 +81,15 @@ def token_model(inputs, outputs, name, weights, patch_size, spatial_axes, resize
     return model
 
 
-def add_residual(x, y, drop_path_rate, name):
+def add_residual(x, y, drop_path_rate, name, dtype=None):
     """Returns `x + y`, where stochastic depth leaves out `y` for a share of the examples."""
     if drop_path_rate:
         # Dropout of whole examples: the mask has one value for all positions and channels.
         noise_shape = (None,) + (1,) * (len(y.shape) - 1)
-        y = keras.layers.Dropout(drop_path_rate, noise_shape=noise_shape, name=f"{name}_drop_path")(
-            y
-        )
-    return keras.layers.Add(name=f"{name}_add")([x, y])
+        y = keras.layers.Dropout(
+            drop_path_rate, noise_shape=noise_shape, dtype=dtype, name=f"{name}_drop_path"
+        )(y)
+    return keras.layers.Add(dtype=dtype, name=f"{name}_add")([x, y])
 
 
 def check_head_arguments(include_top, pooling, classes):
@@ -147,7 +147,7 @@ def variant(builder, name, **sizes):
         except TypeError as error:
             raise TypeError(f"{name}() {error}") from None
         arguments.apply_defaults()
-        if arguments.arguments["weights"] == "imagenet":
+        if arguments.arguments.get("weights") == "imagenet":
             arguments.arguments["weights"] = find("imagenet", model=name)
         return builder(*arguments.args, **arguments.kwargs)
 

@@ -3,6 +3,10 @@
 import keras
 from keras import ops
 
+from keras_gimlp.layers.toeplitz_projection import ToeplitzProjection, check_tokens
+
+FORMS = ("split", "multiplicative", "additive", "linear")
+
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class SpatialGatingUnit(keras.layers.Layer):
@@ -11,37 +15,61 @@ class SpatialGatingUnit(keras.layers.Layer):
     With `u, v` the halves of the input's channels, `W` the `(tokens, tokens)` spatial weights and
     `b` one bias per token:
 
-        output = u * (W LayerNorm(v) + b)
+        f(v) = W LayerNorm(v) + b
+        output = u * f(v)
 
     `W` starts near zero and `b` at one, so that the unit starts as `output = u` and a new block as
-    an ordinary feed-forward block.
+    an ordinary feed-forward block. The paper's other forms do not split the channels, and `v` is
+    the whole input:
+
+        output = v * f(v)    form="multiplicative"
+        output = v + f(v)    form="additive"
+        output = f(v)        form="linear"
+
+    With `spatial="toeplitz"` all pairs of tokens at the same distance share a weight, `W_ij =
+    w_(i-j)`, of which there are `2 sequence_length - 1`. Fewer tokens than `sequence_length` take
+    the leading block of `W` and the first biases, so that one unit serves all lengths.
 
     Args:
+        spatial: `"dense"` for any `W`, `"toeplitz"` for `W_ij = w_(i-j)`. Defaults to `"dense"`.
+        form: `"split"`, `"multiplicative"`, `"additive"` or `"linear"`. Defaults to `"split"`.
+        sequence_length: Integer, the most tokens: needed by `"toeplitz"`. `"dense"` takes the
+            number of tokens that the layer is built with, and `None` here. Defaults to `None`.
         epsilon: Float, added to the variance in the layer normalization of `v`. Defaults to `1e-5`.
         kernel_initializer: Initializer of the spatial weights. Defaults to `None`, a normal
             distribution of standard deviation 1e-6.
-        bias_initializer: Initializer of the spatial bias. Defaults to `"ones"`.
+        bias_initializer: Initializer of the spatial bias. Defaults to `None`, ones where `f(v)`
+            multiplies, and zeros for `"additive"` and `"linear"`, which so start as `output = v`
+            and `output = 0`.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
-        inputs: Tensor of shape `(batch, tokens, channels)`. `tokens` is fixed when the layer is
-            built, since `W` has a row and a column for each; `channels` is even.
-        gate_addend: Optional tensor of shape `(batch, tokens, channels / 2)`, added to the gate
-            before it multiplies: `output = u * (W LayerNorm(v) + b + gate_addend)`. aMLP passes
-            the output of its `TinyAttention` here.
+        inputs: Tensor of shape `(batch, tokens, channels)`. `"dense"`: `tokens` is fixed when the
+            layer is built, since `W` has a row and a column for each. `"toeplitz"`: any number up
+            to `sequence_length`, which may differ from call to call. `channels` is even if split.
+        gate_addend: Optional tensor of the shape of the output, added to `f(v)` before it
+            multiplies: `output = u * (W LayerNorm(v) + b + gate_addend)`. aMLP passes the output of
+            its `TinyAttention` here.
         mask: Optional boolean tensor of shape `(batch, tokens)`, true where there is a token. A
             masked token contributes nothing to the gates of the others.
 
     Output shape:
-        `(batch, tokens, channels / 2)`.
+        `(batch, tokens, channels / 2)`, or `(batch, tokens, channels)` for the forms without a
+        split.
 
     Raises:
-        ValueError: If the inputs are not of rank 3, their tokens or channels are unknown, or their
-            channels are odd.
+        ValueError: If `spatial` or `form` is another word, `sequence_length` is not what `spatial`
+            needs, the inputs are not of rank 3, their channels, or for `"dense"` their tokens, are
+            unknown, the channels are odd and split, or the tokens are more than `sequence_length`.
 
     Differences from the paper:
         The paper calls the initial spatial weights near zero and gives no figure; 1e-6 is timm's.
-        The epsilon, which the paper does not give either, is timm's too. The paper has no mask.
+        The epsilon, which the paper does not give either, is timm's too. The paper has no mask, and
+        one length for a model. For its forms without a split it gives neither the place of the
+        normalization, here inside of `f` as in the split one, nor the initial bias.
+
+    Low-rank adaptation and int8 quantization reach the weights of `"dense"`. Those of `"toeplitz"`,
+    two values per token, are left as they are.
 
     Example:
 
@@ -51,67 +79,128 @@ class SpatialGatingUnit(keras.layers.Layer):
 
     unit = layers.SpatialGatingUnit()
     unit(keras.ops.ones((2, 196, 1536))).shape  # (2, 196, 768)
+
+    unit = layers.SpatialGatingUnit("toeplitz", sequence_length=512)
+    unit(keras.ops.ones((2, 128, 1536))).shape  # (2, 128, 768)
     ```
 
     Reference:
-        Liu et al., "Pay Attention to MLPs" (2021), arXiv:2105.08050.
+        Liu et al., "Pay Attention to MLPs" (2021), arXiv:2105.08050, Table 3 (forms) and Appendix C
+        (Toeplitz).
     """
 
-    def __init__(self, *, epsilon=1e-5, kernel_initializer=None, bias_initializer="ones", **kwargs):
+    def __init__(
+        self,
+        spatial="dense",
+        form="split",
+        sequence_length=None,
+        *,
+        epsilon=1e-5,
+        kernel_initializer=None,
+        bias_initializer=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
+        if spatial not in ("dense", "toeplitz"):
+            raise ValueError(
+                f'`spatial` must be "dense" or "toeplitz". Received: spatial={spatial!r}'
+            )
+        if form not in FORMS:
+            raise ValueError(
+                '`form` must be "split", "multiplicative", "additive" or "linear". '
+                f"Received: form={form!r}"
+            )
+        if spatial == "dense" and sequence_length is not None:
+            raise ValueError(
+                '`sequence_length` must be None with spatial="dense", which mixes as many tokens '
+                f"as it is built with. Received: sequence_length={sequence_length}"
+            )
+        if spatial == "toeplitz" and not (isinstance(sequence_length, int) and sequence_length > 0):
+            raise ValueError(
+                '`sequence_length` must be a positive integer with spatial="toeplitz". '
+                f"Received: sequence_length={sequence_length}"
+            )
+        # The attribute `spatial` is the sublayer: files of weights know it by that name.
+        self.spatial_kind = spatial
+        self.form = form
+        self.sequence_length = sequence_length
         self.epsilon = epsilon
         self.kernel_initializer = keras.initializers.get(
             kernel_initializer or keras.initializers.RandomNormal(stddev=1e-6)
         )
-        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.bias_initializer = keras.initializers.get(
+            bias_initializer or ("zeros" if form in ("additive", "linear") else "ones")
+        )
         self.supports_masking = True
 
     def build(self, input_shape):
-        if len(input_shape) != 3 or input_shape[1] is None or input_shape[2] is None:
+        toeplitz = self.spatial_kind == "toeplitz"
+        if len(input_shape) != 3 or None in input_shape[2 if toeplitz else 1 :]:
+            known = "channels" if toeplitz else "tokens and channels"
             raise ValueError(
-                "`SpatialGatingUnit` mixes a fixed number of tokens, so `inputs` must have the "
-                "shape (batch, tokens, channels) with tokens and channels known. "
-                f"Received: inputs.shape={tuple(input_shape)}"
+                "`SpatialGatingUnit` needs `inputs` of the shape (batch, tokens, channels) with "
+                f"{known} known. Received: inputs.shape={tuple(input_shape)}"
             )
         _, tokens, channels = input_shape
-        if channels % 2:
+        if self.form == "split" and channels % 2:
             raise ValueError(
                 "`SpatialGatingUnit` gates one half of the channels with the other, so the "
                 f"channels of `inputs` must be even. Received: inputs.shape={tuple(input_shape)}"
             )
-        self.input_spec = keras.layers.InputSpec(ndim=3, axes={1: tokens, 2: channels})
+        self.input_spec = keras.layers.InputSpec(
+            ndim=3, axes={2: channels} if toeplitz else {1: tokens, 2: channels}
+        )
+        gated = channels // 2 if self.form == "split" else channels
         self.norm = keras.layers.LayerNormalization(
             epsilon=self.epsilon, dtype=self.dtype_policy, name="norm"
         )
-        self.norm.build((None, tokens, channels // 2))
-        # A Dense between two transpositions: an einsum is no faster on any backend, and Dense
-        # keeps int8 quantization, LoRA and both together.
-        self.spatial = keras.layers.Dense(
-            tokens,
-            kernel_initializer=self.kernel_initializer,
-            bias_initializer=self.bias_initializer,
-            dtype=self.dtype_policy,
-            name="spatial",
-        )
-        self.spatial.build((None, channels // 2, tokens))
+        self.norm.build((None, tokens, gated))
+        weights = {
+            "kernel_initializer": self.kernel_initializer,
+            "bias_initializer": self.bias_initializer,
+            "dtype": self.dtype_policy,
+            "name": "spatial",
+        }
+        if toeplitz:
+            self.spatial = ToeplitzProjection(self.sequence_length, **weights)
+            self.spatial.build((None, tokens, gated))
+        else:
+            # A Dense between two transpositions: an einsum is no faster on any backend, and Dense
+            # keeps int8 quantization, LoRA and both together.
+            self.spatial = keras.layers.Dense(tokens, **weights)
+            self.spatial.build((None, gated, tokens))
 
     def call(self, inputs, gate_addend=None, mask=None):
-        u, v = ops.split(inputs, 2, axis=-1)  # (B, N, C / 2) each
+        # (B, N, C / 2) each, or the whole input
+        u, v = ops.split(inputs, 2, axis=-1) if self.form == "split" else (inputs, inputs)
         v = self.norm(v)
         if mask is not None:
             v = v * ops.cast(ops.expand_dims(mask, -1), v.dtype)
-        gate = self.spatial(ops.transpose(v, (0, 2, 1)))  # (B, C / 2, N)
-        gate = ops.transpose(gate, (0, 2, 1))
+        gate = self.mix(v)
         if gate_addend is not None:
             gate = gate + gate_addend
-        return u * gate
+        if self.form == "linear":
+            return gate
+        return u + gate if self.form == "additive" else u * gate
+
+    def mix(self, v):
+        if self.spatial_kind == "toeplitz":
+            return self.spatial(v)
+        gate = self.spatial(ops.transpose(v, (0, 2, 1)))  # (B, C / 2, N)
+        return ops.transpose(gate, (0, 2, 1))
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], input_shape[-1] // 2)
+        if self.spatial_kind == "toeplitz":
+            check_tokens(input_shape, self.sequence_length)
+        channels = input_shape[-1] // 2 if self.form == "split" else input_shape[-1]
+        return (*input_shape[:-1], channels)
 
     def get_config(self):
         return {
             **super().get_config(),
+            "spatial": self.spatial_kind,
+            "form": self.form,
+            "sequence_length": self.sequence_length,
             "epsilon": self.epsilon,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
