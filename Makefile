@@ -22,7 +22,7 @@ test: .venv-test/installed
 	status=0; report=""; \
 	for backend in $(BACKENDS); do \
 	    log=$$(mktemp); \
-	    KERAS_BACKEND=$$backend .venv-test/bin/python -m pytest $(ARGS) 2>&1 | tee $$log || status=1; \
+	    KERAS_BACKEND=$$backend .venv-test/bin/python -m pytest --numprocesses auto --dist worksteal $(ARGS) 2>&1 | tee $$log || status=1; \
 	    report+="$$(printf '%-10s' $$backend) $$(tail -n 1 $$log)"$$'\n'; \
 	    rm $$log; \
 	done; \
@@ -49,5 +49,5 @@ clean:
 .venv-test/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-test
 	@echo "Installing Keras with all three backends, the recipes and the tests ..."
-	.venv-test/bin/python $(INSTALL) ".[tensorflow,jax,torch,nlp,recipes,test,lint]"
+	.venv-test/bin/python $(INSTALL) ".[tensorflow,jax,torch,language,test,lint]"
 	touch $@

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gimlp import applications
 from recipes import command_line, devices, optimizers, runs, streams, text_encoders
 
 WIDTH_STEP = 32  # tokens; batches are as wide as their longest example, rounded up to this
@@ -25,7 +24,8 @@ WIDTH_STEP = 32  # tokens; batches are as wide as their longest example, rounded
 class FineTuning:
     """The hyper-parameters of every language recipe. The comments are the help."""
 
-    # Name of the configuration that gives every other option its default.
+    # Name of the configuration that gives every other option its default; a name that is not there
+    # prints those that are.
     config: str = "generated"
     # Folder of the study. The same command again continues it. None: a folder in runs/ named by
     # recipe and configuration.
@@ -52,7 +52,7 @@ class FineTuning:
     rank: int | None = None
     # Train everything, or only the gates and the head.
     train: Literal["all", "gates"] = "all"
-    # Sizes of a new encoder.
+    # Tokens in the vocabulary of a new encoder, at most.
     vocabulary_size: int = 500
     # Transformer layers of a new encoder.
     num_layers: int = 2
@@ -63,8 +63,8 @@ class FineTuning:
     # Hidden units of the feed-forward networks in a new encoder.
     intermediate_dim: int = 128
 
-    # Where the data lie; what it means stands in the recipe's --data or --task. None: the default
-    # folder of TensorFlow Datasets.
+    # Folder of the data: that of TensorFlow Datasets (None: its default), or the one that the
+    # recipe's files are in.
     data_dir: str | None = None
     # Most tokens of an example, the special ones among them.
     sequence_length: int = 32
@@ -107,8 +107,7 @@ class Prepared:
     """A task for one encoder.
 
     Attributes:
-        task: The encoder under its head, not yet compiled.
-        loss: Loss of the training, `"auto"` for the task's own.
+        task: The encoder under its head.
         examples: `tf.data.Dataset` of the training examples in a fixed order.
         size: Integer, how many there are.
         batch: Function from a batch of `examples` to the inputs and labels.
@@ -124,7 +123,6 @@ class Prepared:
     size: int
     batch: Callable
     score: Callable
-    loss: Any = "auto"
     preprocessor: Any = None
     notes: tuple[str, ...] = ()
     token_labels: bool = False
@@ -142,7 +140,7 @@ def settings_of(config):
     return found
 
 
-def folder(program, config):
+def study_folder(program, config):
     """Returns the folder of the study of a recipe."""
     return pathlib.Path(config.run_dir or f"runs/{program}-{config.config}")
 
@@ -163,7 +161,7 @@ def study(program, config, settings, texts, prepare):
     for field in ("seeds", "epochs", "batch_size", "steps_per_epoch"):
         if getattr(config, field) is not None and getattr(config, field) < 1:
             raise SystemExit(f"--{field} must be 1 or more. Received: {getattr(config, field)}")
-    root = folder(program, config)
+    root = study_folder(program, config)
     devices.prepare(config.precision, config.seed)
     summaries = {setting: [] for setting in settings}
     # Seed by seed: a study that is stopped early has compared all settings.
@@ -223,8 +221,6 @@ def run(program, config, setting, folder, texts, prepare):
             epsilon=config.adam_epsilon,
             clip_norm=config.clip_norm,
         ),
-        loss=prepared.loss,
-        metrics=None,
     )
     first_epoch = runs.restore(task, folder)
     trainable = sum(int(np.prod(v.shape)) for v in task.trainable_variables)
@@ -389,8 +385,3 @@ def markdown(table):
             ]
         )
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def head(name):
-    """Returns one of our heads on text encoders, by name."""
-    return getattr(applications, name)

@@ -95,25 +95,22 @@ def questions(count, seed, unanswerable=0.0):
         character at which it begins; none for the fraction `unanswerable`).
     """
     rng = np.random.default_rng(seed)
+    kinds = {
+        "Who lives alone?": (PEOPLE, "{} lives alone ."),
+        "Where is the house?": (PLACES, "The house is in {} ."),
+        "What color is the door?": (COLORS, "The door is {} ."),
+    }
     found = []
     for i in range(count):
-        facts = {
-            "Who": (str(rng.choice(PEOPLE)), "{} lives alone ."),
-            "Where": (str(rng.choice(PLACES)), "The house is in {} ."),
-            "What color": (str(rng.choice(COLORS)), "The door is {} ."),
-        }
-        kind = str(rng.choice(list(facts)))
-        answer, _ = facts[kind]
+        names = {question: str(rng.choice(some)) for question, (some, _) in kinds.items()}
+        asked = str(rng.choice(list(kinds)))
         missing = rng.random() < unanswerable
         told = [
-            form.format(f"{name}")
-            for key, (name, form) in facts.items()
-            if key != kind or not missing
+            form.format(names[question])
+            for question, (_, form) in kinds.items()
+            if not (missing and question == asked)
         ]
-        context = " ".join(np.array(told)[rng.permutation(len(told))])
-        question = {"Who": "Who lives alone?", "Where": "Where is the house?"}.get(
-            kind, "What color is the door?"
-        )
-        answers = [] if missing else [(answer, context.index(answer))]
-        found.append({"id": str(i), "context": context, "question": question, "answers": answers})
+        context = " ".join(told[n] for n in rng.permutation(len(told)))
+        answers = [] if missing else [(names[asked], context.index(names[asked]))]
+        found.append({"id": str(i), "context": context, "question": asked, "answers": answers})
     return found

@@ -20,6 +20,7 @@ import tensorflow as tf
 from scipy import stats
 from sklearn import metrics
 
+from keras_gimlp import applications
 from recipes import command_line, fine_tuning, generated_text, streams
 
 PROGRAM = "python -m recipes.glue"
@@ -184,7 +185,7 @@ def prepare(encoder, config, data):
             backbone=encoder.backbone, num_classes=task.classes, preprocessor=None
         )
     else:
-        model = fine_tuning.head("TextRegressor")(encoder.backbone)
+        model = applications.TextRegressor(encoder.backbone)
 
     def batch(texts, label):
         return preprocessor(texts, label)

@@ -58,7 +58,7 @@ def main(arguments=None):
         list(data.training_texts()),
         lambda encoder: glue.prepare(encoder, config, data),
     )
-    path = fine_tuning.folder("inhibition_study", config) / "inhibition.png"
+    path = fine_tuning.study_folder("inhibition_study", config) / "inhibition.png"
     draw(config, table, path)
     print(f"Plot: {path}")
 

@@ -19,9 +19,14 @@ import re
 
 import numpy as np
 import tensorflow as tf
-from seqeval import metrics
 
-from recipes import command_line, fine_tuning, generated_text, streams, text_encoders
+from keras_gimlp import applications
+from recipes import command_line, fine_tuning, generated_text, missing, streams, text_encoders
+
+try:
+    from seqeval import metrics
+except ModuleNotFoundError as error:
+    raise missing(error) from None
 
 PROGRAM = "python -m recipes.ner"
 TAG = re.compile(r"O|[BI]-\S+")
@@ -179,7 +184,7 @@ def prepare(encoder, config, train, test, tags):
         if words
     ]
     return fine_tuning.Prepared(
-        task=fine_tuning.head("TokenClassifier")(encoder.backbone, num_classes=len(tags)),
+        task=applications.TokenClassifier(encoder.backbone, num_classes=len(tags)),
         examples=tf.data.Dataset.from_tensor_slices((x, labels)),
         size=len(labels),
         batch=lambda x, y: (x, y),

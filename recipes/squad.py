@@ -23,6 +23,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from keras_gimlp import applications
 from recipes import command_line, fine_tuning, generated_text, runs, spans, squad_scores, streams
 
 PROGRAM = "python -m recipes.squad"
@@ -195,7 +196,7 @@ def prepare(encoder, config, train, test):
             f"{config.question_length} tokens and were cut off."
         )
     return fine_tuning.Prepared(
-        task=fine_tuning.head("SpanExtractor")(encoder.backbone),
+        task=applications.SpanExtractor(encoder.backbone),
         examples=tf.data.Dataset.from_tensor_slices((train_windows.x, labels)),
         size=len(labels),
         batch=lambda x, y: (x, y),

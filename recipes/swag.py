@@ -22,6 +22,7 @@ from xml.etree import ElementTree
 import numpy as np
 import tensorflow as tf
 
+from keras_gimlp import applications
 from recipes import command_line, fine_tuning, generated_text, streams
 
 PROGRAM = "python -m recipes.swag"
@@ -234,7 +235,7 @@ def prepare(encoder, config, train, test):
         ((np.array(context), np.array(ends)), [0] * len(ends))
     )
     return fine_tuning.Prepared(
-        task=fine_tuning.head("MultipleChoice")(encoder.backbone, num_choices=choices),
+        task=applications.MultipleChoice(encoder.backbone, num_choices=choices),
         examples=examples(train),
         size=len(train),
         batch=batch,

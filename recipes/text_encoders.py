@@ -6,14 +6,19 @@ import pathlib
 import tempfile
 from typing import Any
 
-import keras_hub
 import numpy as np
-import sentencepiece
 import tensorflow as tf
-import tokenizers
 
 from keras_gimlp import applications
 from keras_gimlp.weights.encoders import load_encoder, load_tokenizer
+from recipes import missing
+
+try:
+    import keras_hub
+    import sentencepiece
+    import tokenizers
+except ModuleNotFoundError as error:
+    raise missing(error) from None
 
 # KerasHub's names of the architectures.
 PLAIN = {"BERT": "Bert", "RoBERTa": "Roberta", "DeBERTaV3": "DebertaV3"}

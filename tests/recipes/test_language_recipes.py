@@ -216,3 +216,22 @@ def test_an_encoder_that_is_too_short_is_refused(finished, tmp_path):
     arguments = ("--model", "giBERT", "--weights", folder, "--sequence_length", "64")
     with pytest.raises(SystemExit, match="takes at most 32 tokens. Received: --sequence_length 64"):
         run(glue, tmp_path, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "package"), [("glue", "keras_hub"), ("ner", "seqeval"), ("squad", "sentencepiece")]
+)
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(recipe, package):
+    python(
+        "import sys\n"
+        "sys.modules[sys.argv[2]] = None\n"
+        "try:\n"
+        "    __import__(f'recipes.{sys.argv[1]}')\n"
+        "except SystemExit as error:\n"
+        "    expected = f'need {sys.argv[2]}: pip install -c constraints.txt -e \".[language]\"'\n"
+        "    assert expected in str(error), error\n"
+        "else:\n"
+        "    raise AssertionError('not refused')\n",
+        recipe,
+        package,
+    )

@@ -1,12 +1,14 @@
 """Files and words of the language recipes: what is read, and what is refused."""
 
+import dataclasses
 import json
 
 import keras
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
-from recipes import generated_text, glue, ner, swag, text_encoders
+from recipes import generated_text, glue, ner, squad, swag, text_encoders
 from recipes.fine_tuning import trimmed
 
 
@@ -51,42 +53,83 @@ def test_scores_of_glue_are_those_of_the_benchmark():
     assert glue.correlations(np.arange(3), np.ones((3, 1))) == {"pearson": 0.0, "spearman": 0.0}
 
 
-def test_an_unlabelled_split_is_refused(tmp_path):
-    import tensorflow_datasets as tfds
+def write_data(folder, name, examples):
+    """Writes a small data set in the place and form of one of TensorFlow Datasets."""
+    real = tfds.builder(name, data_dir=folder)
+    config = real.builder_config
+    if config is not None:
+        config = tfds.core.BuilderConfig(name=config.name, version=str(real.version))
 
-    class Cola(tfds.core.GeneratorBasedBuilder):
-        """Two sentences, without a label in the test split."""
+    class Small(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        """The features of the real one, and the given examples by split."""
 
-        name = "glue"
-        VERSION = tfds.core.Version("2.0.0")
-        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name="cola", version="2.0.0")]  # noqa: RUF012
-        pkg_dir_path = tmp_path
+        name = real.name
+        VERSION = real.version
+        BUILDER_CONFIGS = [config] if config else []
+        pkg_dir_path = folder
 
         def _info(self):
-            features = tfds.features.FeaturesDict(
-                {"sentence": tfds.features.Text(), "label": tfds.features.ClassLabel(num_classes=2)}
-            )
-            return tfds.core.DatasetInfo(builder=self, features=features)
+            return tfds.core.DatasetInfo(builder=self, features=real.info.features)
 
         def _split_generators(self, manager):
-            return {
-                split: self._generate_examples(label)
-                for split, label in (("train", 1), ("validation", 0), ("test", -1))
-            }
+            return {split: enumerate(rows) for split, rows in examples.items()}
 
-        def _generate_examples(self, label):
-            for i in range(3):
-                yield i, {"sentence": f"sentence {i}", "label": label}
+        def _generate_examples(self):
+            raise NotImplementedError
 
-    Cola(data_dir=tmp_path, config="cola").download_and_prepare()
+    Small(data_dir=folder).download_and_prepare()
+
+
+def test_an_unlabelled_split_is_refused(tmp_path):
+    rows = [{"sentence": f"sentence {i}", "label": 1, "idx": i} for i in range(3)]
+    unlabelled = [row | {"label": -1} for row in rows]
+    splits = {"train": rows, "validation": rows[:1], "test": unlabelled}
+    write_data(tmp_path, "glue/cola", splits)
     config = glue.Config(task="cola", data_dir=str(tmp_path))
     data = glue.load(config)
-    assert data.size == 3
+    assert (data.size, list(data.tests)) == (3, ["validation"])
     assert sorted(data.training_texts()) == ["sentence 0", "sentence 1", "sentence 2"]
-    with pytest.raises(SystemExit, match="The split 'test' of glue/cola carries no labels"):
-        glue.load(glue.Config(task="cola", data_dir=str(tmp_path), test_split=("test",)))
-    with pytest.raises(SystemExit, match="no split of glue/cola named 'dev'"):
-        glue.load(glue.Config(task="cola", data_dir=str(tmp_path), test_split=("dev",)))
+    for split, message in (("test", "carries no labels"), ("dev", "no split of glue/cola named")):
+        with pytest.raises(SystemExit, match=message):
+            glue.load(dataclasses.replace(config, test_split=(split,)))
+
+
+def test_questions_of_tensorflow_datasets_are_read(tmp_path):
+    def row(i, **kwargs):
+        answers = {"text": ["in Rīga"], "answer_start": [9]}
+        return {
+            "id": str(i),
+            "title": f"title {i}",
+            "context": "He lives in Rīga.",
+            "question": "Where?",
+            "answers": answers,
+        } | kwargs
+
+    write_data(tmp_path, "squad/v1.1", {"validation": [row(i) for i in range(4)]})
+    config = squad.Config(data="v1.1", data_dir=str(tmp_path), train_split="validation")
+    train, test = squad.load(dataclasses.replace(config, held_out=0.25))
+    assert (len(train), len(test)) == (3, 1)
+    assert train[0].context[9:].startswith(train[0].answers[0][0])
+    train, _ = squad.load(dataclasses.replace(config, train_questions=2))
+    assert len(train) == 2
+    none = {"text": [], "answer_start": []}
+    plausible = {"plausible_answers": none, "is_impossible": False}
+    impossible = plausible | {"answers": none, "is_impossible": True}
+    rows = [row(0, **plausible), row(1, **impossible)]
+    write_data(tmp_path, "squad/v2.0", {"train": rows, "validation": rows})
+    train, test = squad.load(squad.Config(data="v2.0", data_dir=str(tmp_path)))
+    assert sorted(len(x.answers) for x in train) == [0, 1]
+
+
+def test_choices_and_entities_of_tensorflow_datasets_are_read(tmp_path):
+    item = {"goal": "g", "sol1": "x", "sol2": "y", "label": 1, "id": "0"}
+    write_data(tmp_path, "piqa", {"train": [item], "validation": [item]})
+    train, test = swag.piqa(swag.Config(data_dir=str(tmp_path)))
+    assert train == test == [("g", ["x", "y"], 1)]
+    sentence = {"tokens": ["EU", "rejects"], "ner": ["B-ORG", "O"], "pos": [], "chunks": []}
+    write_data(tmp_path, "conll2003", {"train": [sentence], "test": [sentence]})
+    train, test = ner.conll2003(ner.Config(data_dir=str(tmp_path)))
+    assert train == test == [(["EU", "rejects"], ["B-ORG", "O"])]
 
 
 CONLL = "-DOCSTART- -X- O O\n\nEU NNP B-ORG\nrejects VBZ O\n\nPeter Blackburn\tB-PER\n  \nhe\tO\n"
