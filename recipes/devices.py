@@ -6,6 +6,7 @@ import platform
 import sys
 
 import keras
+import tensorflow as tf
 
 
 def prepare(precision, seed):
@@ -16,13 +17,21 @@ def prepare(precision, seed):
         seed: Integer, for Python, NumPy, TensorFlow and the backend.
     """
     if keras.backend.backend() != "tensorflow":
-        import tensorflow as tf
-
         # tf.data would otherwise reserve the whole memory of every accelerator it sees.
         for kind in ("GPU", "TPU"):
             tf.config.set_visible_devices([], kind)
-    keras.utils.set_random_seed(seed)
+    set_seed(seed)
     keras.config.set_dtype_policy(precision)
+
+
+def set_seed(seed):
+    """Seeds Python, NumPy, TensorFlow and the backend.
+
+    It comes before the tokenizers: at this TensorFlow forgets the SentencePiece models it has read.
+    """
+    keras.utils.set_random_seed(seed)
+    # With a global seed of 0, TensorFlow 2.21 cannot shuffle by a seed that is a tensor.
+    tf.random.set_seed(seed + 1)
 
 
 def hardware():

@@ -196,7 +196,7 @@ def run(program, config, setting, folder, texts, prepare):
         print(f"This run is complete: {folder}")
         return runs.summary(folder)
     keras.utils.clear_session()
-    keras.utils.set_random_seed(config.seed)
+    devices.set_seed(config.seed)
     encoder = text_encoders.load(
         config, setting.model, setting.inhibition, setting.activation, texts
     )

@@ -8,7 +8,7 @@ def epochs(examples, per_epoch, *, shuffle_buffer, seed, first_epoch, epochs):
 
     One stream, and not a data set that `fit` reads anew in each epoch: so the order of every epoch
     depends on the seed and on its number alone, and not on how many were read before it in this
-    process.
+    process. `devices.set_seed` comes first.
 
     Args:
         examples: A `tf.data.Dataset` in a fixed order.
@@ -28,8 +28,6 @@ def epochs(examples, per_epoch, *, shuffle_buffer, seed, first_epoch, epochs):
         )
         return shuffled.take(per_epoch)
 
-    # With a global seed of 0, TensorFlow 2.21 cannot shuffle by a seed that is a tensor.
-    tf.random.set_seed(seed + 1)
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
 
 

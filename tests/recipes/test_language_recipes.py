@@ -60,7 +60,7 @@ def test_every_recipe_compares_the_plain_with_the_gated_encoder(name, config, sc
 
 @pytest.mark.parametrize("model", text_encoders.MODELS)
 def test_every_encoder_is_trained_by_name(model, tmp_path):
-    run(ner, tmp_path, "--model", model)
+    run(glue, tmp_path, "--model", model)
     assert results(tmp_path)[0]["model"] == model
 
 
