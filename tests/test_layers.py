@@ -294,7 +294,9 @@ def test_every_public_layer_is_described():
     assert {description.layer for description in DESCRIPTIONS} == public
 
 
-@pytest.mark.parametrize("layer", {d.layer for d in DESCRIPTIONS}, ids=lambda x: x.__name__)
+@pytest.mark.parametrize(
+    "layer", dict.fromkeys(d.layer for d in DESCRIPTIONS), ids=lambda x: x.__name__
+)
 def test_descriptions_give_every_argument_another_value_than_its_default(layer):
     parameters = inspect.signature(layer).parameters
     defaults = {name: p.default for name, p in parameters.items() if name != "kwargs"}
