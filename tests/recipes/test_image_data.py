@@ -8,10 +8,15 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from recipes import image_data
+from recipes import devices, image_data
 from recipes.image_classification import Config
 
 CONFIG = Config(epochs=3, batch_size=4, image_size=8, crop_padding=0, shuffle_buffer=10)
+
+
+@pytest.fixture(autouse=True)
+def seeded(fresh_state):
+    devices.set_seed(0)
 
 
 def numbered(count=10, size=8, channels=1):
