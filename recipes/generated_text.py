@@ -24,14 +24,13 @@ def sentence(rng):
 
 
 def acceptability(count, seed):
-    """Sentences, half of them with two neighboring words exchanged (label 0), as in CoLA."""
+    """Sentences, half of them with the words of a phrase in another order (label 0), as in CoLA."""
     rng = np.random.default_rng(seed)
     texts, labels = [], []
     for i in range(count):
         words = sentence(rng)
         if i % 2 == 0:
-            place = rng.integers(len(words) - 1)
-            words[place : place + 2] = words[place : place + 2][::-1]
+            words[:4] = words[3], words[2], words[0], words[1]
         texts.append(" ".join(words) + " .")
         labels.append(i % 2)
     return texts, np.array(labels)

@@ -102,7 +102,7 @@ GIMLP = Config(
 )
 GLUE = [task for task in TASKS if not task.startswith("generated")]
 CONFIGURATIONS = {
-    "generated": Config(),
+    "generated": Config(epochs=5),
     "generated_pairs": Config(task="generated_pairs"),
     **{task: dataclasses.replace(BASE, task=task) for task in GLUE},
     **{f"gimlp_{task}": dataclasses.replace(GIMLP, task=task) for task in GLUE},

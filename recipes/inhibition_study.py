@@ -44,7 +44,7 @@ CONFIGURATIONS = {
     if not name.startswith("gimlp_")
 }
 CONFIGURATIONS["generated"] = dataclasses.replace(
-    CONFIGURATIONS["generated"], epochs=5, num_layers=1
+    CONFIGURATIONS["generated"], epochs=3, num_layers=1
 )
 
 
