@@ -6,16 +6,16 @@ import pathlib
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# PyTorch's threads cost more than they gain in the small models of the tests. Processes that these
+# start have as many, so that they compute the same to the last bit.
+os.environ["OMP_NUM_THREADS"] = "1"
 # Many tests compile the same small model: with JAX, once a session is enough.
 compiled = tempfile.TemporaryDirectory()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 if importlib.util.find_spec("torch"):
-    import torch  # before TensorFlow: the other way round can crash the process
-
-    # The models of the tests are so small that threads cost more than they gain.
-    torch.set_num_threads(1)
+    import torch  # noqa: F401  before TensorFlow: the other way round can crash the process
 
 import keras
 import numpy as np
