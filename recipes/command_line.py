@@ -1,6 +1,7 @@
 """From a frozen dataclass to a command line, and errors that name what was probably meant."""
 
 import argparse
+import dataclasses
 import difflib
 import sys
 
@@ -31,6 +32,13 @@ def parse(configurations, program, description, arguments=None):
         description=description,
         use_underscores=True,
     )
+
+
+def named(configurations):
+    """Returns the configurations with their names in them."""
+    return {
+        name: dataclasses.replace(config, config=name) for name, config in configurations.items()
+    }
 
 
 def one_of(name, names, what):

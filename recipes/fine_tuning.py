@@ -7,7 +7,6 @@ A study is a folder. Each of its runs has a folder in it (see `runs.py`), `resul
 import dataclasses
 import itertools
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -35,10 +34,11 @@ class FineTuning:
     # Runs of each setting, with seeds from --seed on.
     seeds: int = 1
 
-    # Encoders to compare: BERT, RoBERTa, DeBERTaV3, and with gates giBERT, giRoBERTa, giDeBERTaV3.
+    # Encoders to compare: BERT, RoBERTa, DeBERTaV3, with gates giBERT, giRoBERTa, giDeBERTaV3; gMLP
+    # and aMLP.
     model: tuple[str, ...] = ("BERT", "giBERT")
-    # Preset of the encoder: a name of KerasHub's, hf://OWNER/NAME, or a folder. None: a new
-    # encoder, with a vocabulary from the training texts.
+    # Preset of the encoder: a name of KerasHub's, hf://OWNER/NAME, or a folder, such as the one
+    # that mlm_pretraining saves. None: a new encoder, with a vocabulary from the training texts.
     weights: str | None = None
     # Levels of inhibition of the gated encoders.
     inhibition: tuple[float, ...] = (0.3,)
@@ -52,16 +52,21 @@ class FineTuning:
     rank: int | None = None
     # Train everything, or only the gates and the head.
     train: Literal["all", "gates"] = "all"
+    # Dropout rate of gMLP and aMLP. The others have that of their preset or of KerasHub.
+    dropout: float = 0.1
     # Tokens in the vocabulary of a new encoder, at most.
     vocabulary_size: int = 500
-    # Transformer layers of a new encoder.
+    # Layers of a new encoder.
     num_layers: int = 2
     # Attention heads of a new encoder.
     num_heads: int = 4
     # Channels of a token in a new encoder.
     hidden_dim: int = 64
-    # Hidden units of the feed-forward networks in a new encoder.
+    # Hidden units of the feed-forward networks in a new encoder; in gMLP the channels of the
+    # expansion.
     intermediate_dim: int = 128
+    # Size of the tiny attention's head in a new aMLP.
+    attention_dim: int = 16
 
     # Folder of the data: that of TensorFlow Datasets (None: its default), or the one that the
     # recipe's files are in.
@@ -86,6 +91,30 @@ class FineTuning:
     clip_norm: float | None = 1.0
     # Precision of the computation; the weights are float32 in each.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+
+
+# Options for a pretrained encoder, and those of giDeBERTaV3-large as far as they are known: batch,
+# learning rate and schedule of the authors' logs, and the 10 epochs of their README.
+PRETRAINED = {"sequence_length": 128, "epochs": 3, "batch_size": 32, "learning_rate": 5e-5}
+GIMLP = {
+    "model": ("DeBERTaV3", "giDeBERTaV3"),
+    "weights": "deberta_v3_large_en",
+    "epochs": 10,
+    "batch_size": 64,
+    "learning_rate": 2e-5,
+    "warmup_fraction": 0.0,
+    "weight_decay": 0.0,
+    "adam_epsilon": 1e-8,
+}
+# Those of "Pay Attention to MLPs" (Appendix A) for sentences; the paper tried 16 or 32 examples and
+# 1e-5 to 3e-5. Its weights are not public: these are where mlm_pretraining saves its own.
+GMLP = {
+    "model": ("gMLP",),
+    "weights": f"runs/mlm-gmlp_base-gMLP-{keras.backend.backend()}-seed0/preset",
+    "epochs": 5,
+    "learning_rate": 2e-5,
+    "clip_norm": None,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,8 +220,8 @@ def run(program, config, setting, folder, texts, prepare):
     Returns:
         The summary of the run.
     """
-    runs.open_run(folder, config)
     if runs.is_complete(folder):
+        runs.open_run(folder, config)
         print(f"This run is complete: {folder}")
         return runs.summary(folder)
     keras.utils.clear_session()
@@ -222,6 +251,8 @@ def run(program, config, setting, folder, texts, prepare):
             clip_norm=config.clip_norm,
         ),
     )
+    # Not before: a command with a mistake leaves no folder that refuses the corrected one.
+    runs.open_run(folder, config)
     first_epoch = runs.restore(task, folder)
     trainable = sum(int(np.prod(v.shape)) for v in task.trainable_variables)
     print(
@@ -232,23 +263,17 @@ def run(program, config, setting, folder, texts, prepare):
     for note in prepared.notes:
         print(note)
     if first_epoch < config.epochs:
-        history = task.fit(
-            training_batches(prepared, config, first_epoch, steps),
+        runs.fit(
+            task,
+            lambda first_epoch: training_batches(prepared, config, first_epoch, steps),
+            folder,
+            seed=config.seed,
+            unit="examples",
+            batch_size=config.batch_size,
+            steps=steps,
             epochs=config.epochs,
-            initial_epoch=first_epoch,
-            steps_per_epoch=steps,
-            callbacks=[
-                runs.Reseed(config.seed),
-                runs.Report("examples", steps * config.batch_size),
-                Score(prepared.score),
-                keras.callbacks.CSVLogger(folder / "metrics.csv", append=True),
-                runs.Checkpoint(folder),
-                keras.callbacks.TerminateOnNaN(),
-            ],
-            shuffle=False,  # the stream is shuffled already
-            verbose=1 if sys.stdout.isatty() else 2,
-        ).history
-        runs.check(history, folder, first_epoch)
+            callbacks=[Score(prepared.score)],
+        )
     task.preprocessor = prepared.preprocessor
     if prepared.write is not None:
         prepared.write(task, folder)
@@ -262,7 +287,7 @@ def run(program, config, setting, folder, texts, prepare):
         },
         results={name.removeprefix("val_"): name for name in scores},
         parameters=task.count_params(),
-        save=lambda path: text_encoders.save(encoder, task, path),
+        save=lambda path: text_encoders.save(task, encoder.tokenizer, path),
         model_name="preset",
     )
 
@@ -279,7 +304,7 @@ def training_batches(prepared, config, first_epoch, steps):
     )
 
     def narrow(x, y):
-        x, width = trimmed(x)
+        x, width = trimmed(x, prepared.task)
         return x, y[..., :width] if prepared.token_labels else y
 
     return (
@@ -290,8 +315,17 @@ def training_batches(prepared, config, first_epoch, steps):
     )
 
 
-def trimmed(x):
-    """Cuts off what is padding in the whole batch, up to a few widths for which is compiled."""
+def trimmed(x, task):
+    """Cuts off what is padding in the whole batch, up to a few widths for which is compiled.
+
+    Nothing if the task takes one length only, as gMLP with dense spatial weights does.
+
+    Returns:
+        The inputs, and their width.
+    """
+    fixed = task.input["padding_mask"].shape[-1]
+    if fixed is not None:
+        return x, fixed
     mask = tf.cast(x["padding_mask"], tf.int32)
     longest = tf.reduce_max(tf.reduce_sum(mask, axis=-1))
     width = tf.minimum(-(-longest // WIDTH_STEP) * WIDTH_STEP, tf.shape(mask)[-1])
@@ -304,7 +338,7 @@ def predictions(task, batches):
     Unlike `predict`, it takes batches of different widths, of which outputs may depend.
     """
     for x in batches:
-        yield keras.ops.convert_to_numpy(task.predict_on_batch(trimmed(x)[0]))
+        yield keras.ops.convert_to_numpy(task.predict_on_batch(trimmed(x, task)[0]))
 
 
 def truncated(tokenizer, examples, sequence_length):

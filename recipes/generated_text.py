@@ -67,8 +67,8 @@ def entities(count, seed):
     return found
 
 
-def continuations(count, seed, choices=4):
-    """Beginnings of sentences, and continuations of which one is in order; as in SWAG.
+def continuations(count, seed):
+    """Beginnings of sentences, and four continuations of which one is in order; as in SWAG.
 
     Returns:
         List of triples: the beginning, the list of continuations, and the number of the right one.
@@ -77,9 +77,9 @@ def continuations(count, seed, choices=4):
     found = []
     for _ in range(count):
         words = sentence(rng)
-        right = int(rng.integers(choices))
+        right = int(rng.integers(4))
         ends = []
-        for i in range(choices):
+        for i in range(4):
             a, b, c = sentence(rng)[-3:]
             ends.append(" ".join((a, b, c) if i == right else ((b, a, c), (a, c, b))[i % 2]))
         found.append((" ".join(words[:4]), ends, right))

@@ -21,7 +21,6 @@ import dataclasses
 import functools
 import inspect
 import pathlib
-import sys
 from typing import Literal
 
 import keras
@@ -235,10 +234,12 @@ CONFIGURATIONS = {
         for level, config in IMAGENET_GICYCLEMLP.items()
     },
 }
-CONFIGURATIONS = {
-    name: dataclasses.replace(config, config=name, model_args=tuple(config.model_args))
-    for name, config in CONFIGURATIONS.items()
-}
+CONFIGURATIONS = command_line.named(
+    {
+        name: dataclasses.replace(config, model_args=tuple(config.model_args))
+        for name, config in CONFIGURATIONS.items()
+    }
+)
 
 
 def main(arguments=None):
@@ -269,7 +270,7 @@ def main(arguments=None):
         f"Run folder: {folder}"
     )
     if first_epoch < config.epochs:
-        train(config, model, data, folder, first_epoch, steps_per_epoch)
+        train(config, model, data, folder, steps_per_epoch)
     elif config.ema is not None:
         model.optimizer.finalize_variable_values(model.trainable_variables)
 
@@ -290,30 +291,24 @@ def main(arguments=None):
     )
 
 
-def train(config, model, data, folder, first_epoch, steps_per_epoch):
-    """Fits the compiled model from `first_epoch` on, testing after each epoch."""
-    callbacks = [
-        runs.Reseed(config.seed),
-        runs.Report("images", steps_per_epoch * config.batch_size),
-        keras.callbacks.CSVLogger(folder / "metrics.csv", append=True),
-        runs.Checkpoint(folder),
-        keras.callbacks.TerminateOnNaN(),
-    ]
-    if config.ema is not None:
-        # The average is tested, and not the last weights.
-        callbacks.append(keras.callbacks.SwapEMAWeights())
+def train(config, model, data, folder, steps_per_epoch):
+    """Fits the compiled model, testing after each epoch."""
     preprocess = preprocessing(config)
-    history = model.fit(
-        image_data.training_batches(data, config, preprocess, first_epoch, steps_per_epoch),
-        validation_data=image_data.test_batches(data, config, preprocess),
+    runs.fit(
+        model,
+        lambda first_epoch: image_data.training_batches(
+            data, config, preprocess, first_epoch, steps_per_epoch
+        ),
+        folder,
+        seed=config.seed,
+        unit="images",
+        batch_size=config.batch_size,
+        steps=steps_per_epoch,
         epochs=config.epochs,
-        initial_epoch=first_epoch,
-        steps_per_epoch=steps_per_epoch,
-        callbacks=callbacks,
-        shuffle=False,  # the stream is shuffled already
-        verbose=1 if sys.stdout.isatty() else 2,
-    ).history
-    runs.check(history, folder, first_epoch)
+        # The average is tested, and not the last weights.
+        callbacks=[] if config.ema is None else [keras.callbacks.SwapEMAWeights()],
+        validation_data=image_data.test_batches(data, config, preprocess),
+    )
 
 
 def preprocessing(config):

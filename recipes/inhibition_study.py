@@ -41,7 +41,7 @@ def study_of(config):
 CONFIGURATIONS = {
     name: study_of(config)
     for name, config in glue.CONFIGURATIONS.items()
-    if not name.startswith("gimlp_")
+    if not name.startswith(("gimlp_", "gmlp_"))
 }
 CONFIGURATIONS["generated"] = dataclasses.replace(
     CONFIGURATIONS["generated"], epochs=3, num_layers=1

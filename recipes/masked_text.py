@@ -4,7 +4,6 @@ Every mask is a function of the seed and of the example's number in the run, so 
 masks what the uninterrupted run would have masked.
 """
 
-import codecs
 import dataclasses
 import pathlib
 from pydoc_data.topics import topics
@@ -53,16 +52,12 @@ def from_files(config):
 def read_lines(path):
     """Returns the lines of a file that are not empty, or ends the program if it is no text."""
     try:
-        text = pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise SystemExit(f"{path} cannot be read: {error}") from error
-    try:
-        decoded = codecs.decode(text, "utf-8")
-    except UnicodeDecodeError as error:
-        raise SystemExit(f"{path} is not a text in UTF-8: {error}") from error
-    if "\0" in decoded:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(f"{path} cannot be read as text: {error}") from error
+    if "\0" in text:
         raise SystemExit(f"{path} is not a text: it holds NUL characters.")
-    lines = [line for line in decoded.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise SystemExit(f"{path} is empty.")
     return lines
@@ -122,6 +117,11 @@ def packed(texts, tokenizer, sequence_length, cache):
     return examples.cache() if cache else examples
 
 
+def masks(sequence_length, mask_rate):
+    """Returns how many tokens of an example are to be predicted."""
+    return max(round(mask_rate * (sequence_length - 2)), 1)
+
+
 def masking(tokenizer, sequence_length, mask_rate, seed, names):
     """Returns the function that masks the example of a number.
 
@@ -135,7 +135,7 @@ def masking(tokenizer, sequence_length, mask_rate, seed, names):
         seed: Integer, seed of the masks.
         names: Names of the encoder's inputs.
     """
-    count = max(round(mask_rate * (sequence_length - 2)), 1)
+    count = masks(sequence_length, mask_rate)
     words = sorted(set(range(tokenizer.vocabulary_size())) - set(tokenizer.special_token_ids))
     words = tf.constant(words, tf.int32)
 
@@ -162,19 +162,10 @@ def masking(tokenizer, sequence_length, mask_rate, seed, names):
 def training_batches(examples, mask, config, first_step):
     """Returns the batches from a step on, as one stream: pass after pass over the shuffled text."""
 
-    def one_pass(number):
-        return examples.shuffle(
-            config.shuffle_buffer,
-            seed=config.seed * 1_000_003 + number,
-            reshuffle_each_iteration=False,
-        )
-
-    done = first_step * config.batch_size
     return (
-        tf.data.Dataset.counter()
-        .flat_map(one_pass)
+        streams.passes(examples, shuffle_buffer=config.shuffle_buffer, seed=config.seed)
         .enumerate()
-        .skip(done)
+        .skip(first_step * config.batch_size)
         .map(mask, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(config.batch_size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)

@@ -16,15 +16,14 @@ A trained `preset` in the folder of the run holds the encoder and the tokenizer.
 """
 
 import dataclasses
-import math
 import pathlib
-import sys
 import time
 from typing import Literal
 
 import keras
 import keras_hub
 import numpy as np
+import tensorflow as tf
 
 from keras_gimlp import applications
 from recipes import command_line, devices, masked_text, optimizers, runs, text_encoders
@@ -137,18 +136,40 @@ FULL = dataclasses.replace(
     batch_size=256,
     learning_rate=1e-4,
 )
-CONFIGURATIONS = {
-    "python": Config(),
-    "gmlp_ablation": ABLATION,
-    "gmlp_base": dataclasses.replace(FULL, depth=48),
-    "gmlp_large": dataclasses.replace(FULL, depth=96, dim=768),
-    "gmlp_xlarge": dataclasses.replace(FULL, depth=144, dim=1024, ffn_dim=4096),
-    "amlp_base": dataclasses.replace(FULL, model="aMLP", attention_dim=64),
-    "amlp_large": dataclasses.replace(FULL, model="aMLP", depth=72, dim=768, attention_dim=128),
-}
-CONFIGURATIONS = {
-    name: dataclasses.replace(config, config=name) for name, config in CONFIGURATIONS.items()
-}
+# A small text set-up: models of about 5 million parameters, for the text in --files.
+SMALL = Config(
+    depth=10,
+    dim=192,
+    ffn_dim=1152,
+    vocabulary_size=8_000,
+    sequence_length=128,
+    steps=1_500,
+    test_every=300,
+    batch_size=16,
+    learning_rate=2e-3,
+    warmup_steps=150,
+)
+CONFIGURATIONS = command_line.named(
+    {
+        "python": Config(),
+        "small_gmlp": SMALL,
+        "small_amlp": dataclasses.replace(SMALL, model="aMLP", depth=9, attention_dim=32),
+        "small_bert": dataclasses.replace(
+            SMALL, model="BERT", depth=8, ffn_dim=768, num_heads=3, learning_rate=1e-3
+        ),
+        # As in the paper, fewer channels where they are not split.
+        **{
+            f"small_{form}": dataclasses.replace(SMALL, form=form, ffn_dim=768)
+            for form in ("linear", "additive", "multiplicative")
+        },
+        "gmlp_ablation": ABLATION,
+        "gmlp_base": dataclasses.replace(FULL, depth=48),
+        "gmlp_large": dataclasses.replace(FULL, depth=96, dim=768),
+        "gmlp_xlarge": dataclasses.replace(FULL, depth=144, dim=1024, ffn_dim=4096),
+        "amlp_base": dataclasses.replace(FULL, model="aMLP", attention_dim=64),
+        "amlp_large": dataclasses.replace(FULL, model="aMLP", depth=72, dim=768, attention_dim=128),
+    }
+)
 
 
 def main(arguments=None):
@@ -158,11 +179,12 @@ def main(arguments=None):
     text = masked_text.load(config)
     name = f"{config.config}-{config.model}-{keras.backend.backend()}-seed{config.seed}"
     folder = pathlib.Path(config.run_dir or f"runs/mlm-{name}")
-    runs.open_run(folder, config)
     if runs.is_complete(folder):
+        runs.open_run(folder, config)
         print(f"This run is complete: {folder}\n{(folder / 'summary.json').read_text()}")
         return
-    tokenizer = make_tokenizer(config, text, folder)
+    model = sentence_piece(config, text, folder)
+    tokenizer = make_tokenizer(config, model)
     train, test = (
         masked_text.packed(texts, tokenizer, config.sequence_length, cache=text.small)
         for texts in (text.train, text.test)
@@ -174,12 +196,17 @@ def main(arguments=None):
                 f"The {what} text fills {found} examples of {config.sequence_length} tokens; at "
                 f"least {least} are needed."
             )
-    task = build_task(config, tokenizer)
+    task = build_task(config, tokenizer.vocabulary_size())
     task.compile(
         optimizer=build_optimizer(config, task),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[],
     )
+    # Not before: a command with a mistake leaves no folder that refuses the corrected one.
+    runs.open_run(folder, config)
+    unfinished = folder / "tokenizer.unfinished"
+    unfinished.write_bytes(model)
+    unfinished.replace(folder / "tokenizer.model")
     first_epoch = runs.restore(task, folder)
     epochs = config.steps // config.test_every
     print(
@@ -188,9 +215,8 @@ def main(arguments=None):
         f"{first_epoch * config.test_every + 1:,} to {config.steps:,}. Run folder: {folder}"
     )
     if first_epoch < epochs:
-        fit(config, task, train, test, tokenizer, folder, first_epoch)
+        fit(config, task, train, test, tokenizer, folder)
     task.preprocessor = preprocessor(config, tokenizer)
-    encoder = text_encoders.TextEncoder(config.model, task.backbone, tokenizer)
     source = ", ".join(config.files) or config.data
     summary = runs.finish(
         folder,
@@ -201,7 +227,7 @@ def main(arguments=None):
         },
         results={"test_perplexity": "val_perplexity", "test_loss": "val_loss"},
         parameters=task.count_params(),
-        save=lambda path: text_encoders.save(encoder, task, path),
+        save=lambda path: text_encoders.save(task, tokenizer, path),
         model_name="preset",
     )
     print(
@@ -238,40 +264,38 @@ def check(config):
         raise SystemExit("--remat needs JAX or PyTorch: it fails in a graph of TensorFlow.")
 
 
-def make_tokenizer(config, text, folder):
-    """Returns the tokenizer of the run, and keeps its SentencePiece model as `tokenizer.model`."""
-    path = folder / "tokenizer.model"
-    if not path.exists():
-        if config.tokenizer is not None:
-            try:
-                model = pathlib.Path(config.tokenizer).read_bytes()
-            except OSError as error:
-                raise SystemExit(f"--tokenizer cannot be read: {error}") from error
-        else:
-            lines = text.train.take(config.vocabulary_lines).as_numpy_iterator()
-            model = text_encoders.sentence_piece(
-                [line.decode() for line in lines], config.vocabulary_size
-            )
-        unfinished = folder / "tokenizer.unfinished"
-        unfinished.write_bytes(model)
-        unfinished.replace(path)
+def sentence_piece(config, text, folder):
+    """Returns the SentencePiece model: the run's own, the given one, or one trained on the text."""
+    kept = folder / "tokenizer.model"
+    if kept.exists():
+        return kept.read_bytes()
+    if config.tokenizer is not None:
+        try:
+            return pathlib.Path(config.tokenizer).read_bytes()
+        except OSError as error:
+            raise SystemExit(f"--tokenizer cannot be read: {error}") from error
+    lines = text.train.take(config.vocabulary_lines).as_numpy_iterator()
+    return text_encoders.sentence_piece([line.decode() for line in lines], config.vocabulary_size)
+
+
+def make_tokenizer(config, model):
+    """Returns the tokenizer of a SentencePiece model, or ends the program if it is none."""
     try:
-        return applications.gMLPTokenizer(proto=path.read_bytes())
-    except Exception as error:  # of TensorFlow, SentencePiece or KerasHub
-        path.unlink()
+        return applications.gMLPTokenizer(proto=model)
+    except (RuntimeError, ValueError, tf.errors.OpError) as error:
         raise SystemExit(
-            f"--tokenizer is no SentencePiece model with [PAD], [CLS], [SEP], [UNK] and [MASK]: "
+            "--tokenizer is no SentencePiece model with [PAD], [CLS], [SEP], [UNK] and [MASK]: "
             f"{config.tokenizer} ({str(error).splitlines()[0]})"
         ) from error
 
 
-def build_task(config, tokenizer):
+def build_task(config, vocabulary_size):
     """Returns the encoder with the head that predicts masked tokens, tied to the embedding."""
     try:
         with keras.RematScope(mode="full" if config.remat else None):
             if config.model == "BERT":
                 backbone = keras_hub.models.BertBackbone(
-                    vocabulary_size=tokenizer.vocabulary_size(),
+                    vocabulary_size=vocabulary_size,
                     num_layers=config.depth,
                     num_heads=config.num_heads,
                     hidden_dim=config.dim,
@@ -283,7 +307,7 @@ def build_task(config, tokenizer):
                 backbone.get_layer("pooled_dense").trainable = False
                 return keras_hub.models.BertMaskedLM(backbone, preprocessor=None)
             backbone = applications.gMLP_MLM(
-                vocabulary_size=tokenizer.vocabulary_size(),
+                vocabulary_size=vocabulary_size,
                 depth=config.depth,
                 dim=config.dim,
                 ffn_dim=config.ffn_dim,
@@ -299,14 +323,14 @@ def build_task(config, tokenizer):
 
 
 def preprocessor(config, tokenizer):
-    """Returns what the saved model makes its inputs with; KerasHub's BERT has other tokenizers."""
-    if config.model == "BERT":
-        return None
-    return applications.gMLPMaskedLMPreprocessor(
+    """Returns what the saved model makes its inputs with."""
+    bert = keras_hub.models.BertMaskedLMPreprocessor
+    cls = bert if config.model == "BERT" else applications.gMLPMaskedLMPreprocessor
+    return cls(
         tokenizer,
         sequence_length=config.sequence_length,
         mask_selection_rate=config.mask_rate,
-        mask_selection_length=max(round(config.mask_rate * config.sequence_length), 1),
+        mask_selection_length=masked_text.masks(config.sequence_length, config.mask_rate),
     )
 
 
@@ -325,36 +349,30 @@ def build_optimizer(config, task):
     )
 
 
-def fit(config, task, train, test, tokenizer, folder, first_epoch):
-    """Fits the compiled task from a test on, testing every `test_every` steps."""
+def fit(config, task, train, test, tokenizer, folder):
+    """Fits the compiled task, testing every `test_every` steps."""
 
     def mask(seed):
         return masked_text.masking(
             tokenizer, config.sequence_length, config.mask_rate, seed, list(task.backbone.input)
         )
 
-    history = task.fit(
-        masked_text.training_batches(
+    tokens = config.batch_size * config.sequence_length
+    runs.fit(
+        task,
+        lambda first_epoch: masked_text.training_batches(
             train, mask(config.seed), config, first_epoch * config.test_every
         ),
+        folder,
+        seed=config.seed,
+        unit="tokens",
+        batch_size=tokens,
+        steps=config.test_every,
+        epochs=config.steps // config.test_every,
+        callbacks=[Throughput(tokens), Perplexity()],
         # The same masks for every seed, so that perplexities can be compared.
         validation_data=masked_text.test_batches(test, mask(0), config.batch_size),
-        epochs=config.steps // config.test_every,
-        initial_epoch=first_epoch,
-        steps_per_epoch=config.test_every,
-        callbacks=[
-            runs.Reseed(config.seed),
-            Throughput(config.batch_size * config.sequence_length),
-            runs.Report("tokens", config.test_every * config.batch_size * config.sequence_length),
-            Perplexity(),
-            keras.callbacks.CSVLogger(folder / "metrics.csv", append=True),
-            runs.Checkpoint(folder),
-            keras.callbacks.TerminateOnNaN(),
-        ],
-        shuffle=False,  # the stream is shuffled already
-        verbose=1 if sys.stdout.isatty() else 2,
-    ).history
-    runs.check(history, folder, first_epoch)
+    )
 
 
 class Throughput(keras.callbacks.Callback):
@@ -375,7 +393,7 @@ class Perplexity(keras.callbacks.Callback):
     """Adds the exponential of the test loss, which is the mean over all masked tokens."""
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["val_perplexity"] = float(np.exp(min(logs["val_loss"], math.log(1e30))))
+        logs["val_perplexity"] = float(np.exp(logs["val_loss"]))
 
 
 if __name__ == "__main__":

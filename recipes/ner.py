@@ -46,26 +46,16 @@ class Config(fine_tuning.FineTuning):
     test_split: str = "test"
 
 
-BASE = Config(sequence_length=128, epochs=3, batch_size=32, learning_rate=5e-5, warmup_fraction=0.1)
-CONFIGURATIONS = {
-    "generated": Config(),
-    "conll2003": dataclasses.replace(BASE, data="conll2003"),
-    "files": dataclasses.replace(BASE, data="files"),
-    "gimlp_conll2003": dataclasses.replace(
-        BASE,
-        data="conll2003",
-        model=("DeBERTaV3", "giDeBERTaV3"),
-        weights="deberta_v3_large_en",
-        epochs=20,
-        learning_rate=2e-5,
-        warmup_fraction=0.0,
-        weight_decay=0.0,
-        adam_epsilon=1e-8,
-    ),
-}
-CONFIGURATIONS = {
-    name: dataclasses.replace(config, config=name) for name, config in CONFIGURATIONS.items()
-}
+BASE = Config(**fine_tuning.PRETRAINED)
+GIMLP = Config(**fine_tuning.PRETRAINED | fine_tuning.GIMLP | {"epochs": 20})
+CONFIGURATIONS = command_line.named(
+    {
+        "generated": Config(),
+        "conll2003": dataclasses.replace(BASE, data="conll2003"),
+        "files": dataclasses.replace(BASE, data="files"),
+        "gimlp_conll2003": dataclasses.replace(GIMLP, data="conll2003"),
+    }
+)
 
 
 def main(arguments=None):

@@ -168,8 +168,41 @@ class Report(keras.callbacks.Callback):
         logs["seconds"] = seconds
 
 
-def check(history, folder, first_epoch):
-    """Ends the program if the loss of the last epoch is not finite."""
+def fit(model, batches, folder, *, seed, unit, batch_size, steps, epochs, callbacks=(), **kwargs):
+    """Fits the model from where the folder keeps it, and reports and keeps every epoch there.
+
+    Ends the program if the loss becomes infinite or no number; the last good state is kept.
+
+    Args:
+        model: A compiled model, to which `restore` gave its state.
+        batches: Function from the number of the first epoch to all batches from there on.
+        folder: Path of the run.
+        seed: Integer, seed of the run.
+        unit: What an example is in the reports, such as `"images"`.
+        batch_size: Integer, units of a batch.
+        steps: Integer, batches of an epoch.
+        epochs: Integer, the number of the last epoch plus 1.
+        callbacks: Callbacks that add to the reports or need the end of an epoch.
+        **kwargs: Further arguments of `fit`.
+    """
+    first_epoch = completed_epochs(folder)
+    history = model.fit(
+        batches(first_epoch),
+        epochs=epochs,
+        initial_epoch=first_epoch,
+        steps_per_epoch=steps,
+        callbacks=[
+            Reseed(seed),
+            Report(unit, steps * batch_size),
+            *callbacks,
+            keras.callbacks.CSVLogger(folder / "metrics.csv", append=True),
+            Checkpoint(folder),
+            keras.callbacks.TerminateOnNaN(),
+        ],
+        shuffle=False,  # the stream is shuffled already
+        verbose=1 if sys.stdout.isatty() else 2,
+        **kwargs,
+    ).history
     if not math.isfinite(history["loss"][-1]):
         raise SystemExit(
             f"The loss became {history['loss'][-1]} in epoch {first_epoch + len(history['loss'])}, "

@@ -20,15 +20,26 @@ def epochs(examples, per_epoch, *, shuffle_buffer, seed, first_epoch, epochs):
     """
 
     def one_epoch(epoch):
-        shuffled = examples.shuffle(
-            shuffle_buffer,
-            # Far apart for different seeds, so that two runs share no order.
-            seed=seed * 1_000_003 + epoch,
-            reshuffle_each_iteration=False,
-        )
-        return shuffled.take(per_epoch)
+        return shuffled(examples, shuffle_buffer, seed, epoch).take(per_epoch)
 
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
+
+
+def passes(examples, *, shuffle_buffer, seed):
+    """Returns the examples in a new order each time they are through, without an end."""
+    return tf.data.Dataset.counter().flat_map(
+        lambda number: shuffled(examples, shuffle_buffer, seed, number)
+    )
+
+
+def shuffled(examples, shuffle_buffer, seed, number):
+    """Returns the examples in the order of one pass, a function of the seed and its number."""
+    return examples.shuffle(
+        shuffle_buffer,
+        # Far apart for different seeds, so that two runs share no order.
+        seed=seed * 1_000_003 + number,
+        reshuffle_each_iteration=False,
+    )
 
 
 def prepare(builder):

@@ -36,30 +36,16 @@ class Config(fine_tuning.FineTuning):
     data: str = "generated"
 
 
-BASE = Config(sequence_length=128, epochs=3, batch_size=16, learning_rate=5e-5)
-CONFIGURATIONS = {
-    "generated": Config(epochs=3),
-    **{
-        name: dataclasses.replace(BASE, data=name)
-        for name in ("swag", "piqa", "piqa_files", "copa_files")
-    },
-    "gimlp_swag": dataclasses.replace(
-        BASE,
-        data="swag",
-        model=("DeBERTaV3", "giDeBERTaV3"),
-        weights="deberta_v3_large_en",
-        inhibition=(0.3, 0.9),
-        epochs=10,
-        batch_size=64,
-        learning_rate=2e-5,
-        warmup_fraction=0.0,
-        weight_decay=0.0,
-        adam_epsilon=1e-8,
-    ),
-}
-CONFIGURATIONS = {
-    name: dataclasses.replace(config, config=name) for name, config in CONFIGURATIONS.items()
-}
+BASE = Config(**fine_tuning.PRETRAINED | {"batch_size": 16})
+GIMLP = dataclasses.replace(BASE, **fine_tuning.GIMLP, inhibition=(0.3, 0.9))
+SETS = ("swag", "piqa", "piqa_files", "copa_files")
+CONFIGURATIONS = command_line.named(
+    {
+        "generated": Config(epochs=3),
+        **{name: dataclasses.replace(BASE, data=name) for name in SETS},
+        "gimlp_swag": dataclasses.replace(GIMLP, data="swag"),
+    }
+)
 
 
 def main(arguments=None):

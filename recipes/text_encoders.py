@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import pathlib
 import tempfile
 from typing import Any
 
@@ -22,7 +21,9 @@ except ModuleNotFoundError as error:
 
 # KerasHub's names of the architectures.
 PLAIN = {"BERT": "Bert", "RoBERTa": "Roberta", "DeBERTaV3": "DebertaV3"}
-MODELS = (*PLAIN, *(f"gi{name}" for name in PLAIN))
+GATED = tuple(f"gi{name}" for name in PLAIN)
+GMLPS = ("gMLP", "aMLP")
+MODELS = (*PLAIN, *GATED, *GMLPS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,9 @@ def load(config, model, inhibition, activation, texts):
     elif config.train == "gates":
         raise SystemExit(f"--train gates needs a gated encoder. Received: --model {model}")
     try:
-        if config.weights is None:
+        if model in GMLPS:
+            tokenizer, backbone = load_gmlp(config, model, texts)
+        elif config.weights is None:
             tokenizer = new_tokenizer(model, texts, config.vocabulary_size)
             backbone = kind(model, "Backbone")(
                 vocabulary_size=tokenizer.vocabulary_size(),
@@ -87,15 +90,45 @@ def load(config, model, inhibition, activation, texts):
             f"{model} of {config.weights} takes at most {longest} tokens. Received: "
             f"--sequence_length {config.sequence_length}"
         )
+    fixed = backbone.input["token_ids"].shape[-1]
+    if fixed not in (None, config.sequence_length):
+        raise SystemExit(
+            f"{model} of {config.weights} has dense spatial weights, for exactly {fixed} tokens. "
+            f"Received: --sequence_length {config.sequence_length}"
+        )
     return TextEncoder(model, backbone, tokenizer)
 
 
+def load_gmlp(config, model, texts):
+    """Returns the tokenizer and the encoder of gMLP or aMLP; see `load`."""
+    if config.weights is None:
+        tokenizer = new_tokenizer(model, texts, config.vocabulary_size)
+        backbone = applications.gMLP_MLM(
+            vocabulary_size=tokenizer.vocabulary_size(),
+            depth=config.num_layers,
+            dim=config.hidden_dim,
+            ffn_dim=config.intermediate_dim,
+            sequence_length=config.sequence_length,
+            attention_dim=config.attention_dim if model == "aMLP" else None,
+            dropout=config.dropout,
+        )
+        return tokenizer, backbone
+    tokenizer = load_tokenizer(config.weights, applications.gMLPTokenizer)
+    backbone = applications.gMLP_MLM.from_preset(config.weights, dropout=config.dropout)
+    found = "gMLP" if backbone.attention_dim is None else "aMLP"
+    if found != model:
+        raise ValueError(f"the preset {config.weights} is of {found}")
+    return tokenizer, backbone
+
+
 def is_gated(model):
-    return model not in PLAIN
+    return model in GATED
 
 
 def kind(model, what):
     """Returns our class or KerasHub's, such as its `"TextClassifier"`, for a model by name."""
+    if model in GMLPS:
+        return getattr(applications, "gMLP_MLM" if what == "Backbone" else f"gMLP{what}")
     if is_gated(model):
         return getattr(applications, model if what == "Backbone" else f"{model}{what}")
     return getattr(keras_hub.models, f"{PLAIN[model]}{what}")
@@ -104,7 +137,7 @@ def kind(model, what):
 def new_tokenizer(model, texts, vocabulary_size):
     """Returns a tokenizer of the model's kind, whose vocabulary comes from `texts`."""
     cls = kind(model, "Tokenizer")
-    if model.endswith("DeBERTaV3"):
+    if model in GMLPS or model.endswith("DeBERTaV3"):
         return cls(proto=sentence_piece(texts, vocabulary_size))
     if model.endswith("RoBERTa"):
         trained = tokenizers.ByteLevelBPETokenizer()
@@ -125,7 +158,7 @@ def new_tokenizer(model, texts, vocabulary_size):
 
 
 def sentence_piece(texts, vocabulary_size):
-    """Returns a serialized SentencePiece model with the special tokens of DeBERTaV3."""
+    """Returns a serialized SentencePiece model with the special tokens of DeBERTaV3 and gMLP."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
@@ -188,13 +221,12 @@ def places(tokenizer, word, ids):
     return [(end - length, end) for end, length in zip(ends, lengths, strict=True)]
 
 
-def save(encoder, task, folder):
-    """Saves a task as a preset, with its tokenizer also where it has no preprocessor."""
-    folder = pathlib.Path(folder)
+def save(task, tokenizer, folder):
+    """Saves a task as a preset in a folder, with the tokenizer also if it has no preprocessor."""
     task.optimizer = None  # its state would be written too, which KerasHub does not read again
     task.save_to_preset(str(folder))
     if not (folder / "tokenizer.json").exists():
-        encoder.tokenizer.save_to_preset(str(folder))
+        tokenizer.save_to_preset(str(folder))
 
 
 def pack(encoder, examples, sequence_length):

@@ -45,10 +45,11 @@ def load_tokenizer(preset, tokenizer_cls):
 
     Args:
         preset: As for `load_encoder`.
-        tokenizer_cls: The class of tokenizer that it must be of, or of the same architecture.
+        tokenizer_cls: The class for the architecture. It matters for DeBERTaV3 alone, of which
+            KerasHub does not convert the folders of Hugging Face.
 
     Raises:
-        ValueError: If the preset is of another architecture, or there is none.
+        ValueError: If there is no such preset.
     """
     import keras_hub
 

@@ -64,6 +64,12 @@ def test_every_encoder_is_trained_by_name(model, tmp_path):
     assert results(tmp_path)[0]["model"] == model
 
 
+@pytest.mark.parametrize("name", ["squad", "swag", "ner"])
+def test_every_recipe_trains_gmlp(name, tmp_path):
+    run(RECIPES[name], tmp_path, "--model", "aMLP", "--attention_dim", "4")
+    assert results(tmp_path)[0]["model"] == "aMLP"
+
+
 def test_inhibition_study_varies_one_thing_at_a_time(tmp_path):
     levels = ("--inhibition", "0", "0.3", "--activation", "gelu", "relu")
     run(inhibition_study, tmp_path, *levels)
@@ -175,11 +181,15 @@ def test_texts_that_are_too_long_are_counted(tmp_path, capsys):
         (
             "glue",
             ["--model", "gBERT"],
-            "no text encoder named 'gBERT'. Did you mean giBERT or BERT",
+            "no text encoder named 'gBERT'. Did you mean giBERT or",
         ),
         ("glue", ["--model", "BERT", "--train", "gates"], "--train gates needs a gated encoder"),
-        ("glue", ["--inhibition", "1.5"], r"`inhibition` must be in \[0, 1\]"),
-        ("glue", ["--gated_layers", "2"], "`gated_layers` must be None .* 1 to 1"),
+        ("glue", ["--model", "giBERT", "--inhibition", "1.5"], r"`inhibition` must be in \[0, 1\]"),
+        (
+            "glue",
+            ["--model", "giBERT", "--gated_layers", "2"],
+            "`gated_layers` must be None .* 1 to 1",
+        ),
         ("glue", ["--weights", "nowhere"], "(?s)BERT cannot be built: .*preset=.nowhere."),
         ("glue", ["--seeds", "0"], "--seeds must be 1 or more. Received: 0"),
         ("glue", ["--batch_size", "2001"], "at most the number of training examples, 2000"),
@@ -205,6 +215,8 @@ def test_mistakes_end_in_one_sentence(name, arguments, message, tmp_path, monkey
     monkeypatch.setattr("tensorflow_datasets.core.DatasetBuilder.download_and_prepare", refuse)
     with pytest.raises(SystemExit, match=message):
         run(RECIPES[name], tmp_path, *arguments)
+    # So that the corrected command finds its folder free.
+    assert not list(tmp_path.iterdir())
 
 
 def refuse(self, **kwargs):

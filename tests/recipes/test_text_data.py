@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
+import sentencepiece
 import tensorflow_datasets as tfds
 
-from recipes import generated_text, glue, ner, squad, swag, text_encoders
+from keras_gimlp import applications
+from recipes import fine_tuning, generated_text, glue, ner, squad, swag, text_encoders
 from recipes.fine_tuning import trimmed
+from tests.conftest import GOLDEN
 
 
 @pytest.mark.parametrize("model", ["BERT", "RoBERTa", "DeBERTaV3"])
@@ -29,12 +33,71 @@ def test_words_keep_their_tokens_and_these_their_places(model):
     assert text_encoders.words_to_tokens(tokenizer, []) == ([], [])
 
 
+def test_a_deberta_folder_of_hugging_face_brings_its_tokenizer(tmp_path):
+    shutil.copytree(GOLDEN / "gi_deberta_v3_tiny", tmp_path / "folder")
+    sentences = [" ".join(words) for words, _ in generated_text.entities(200, seed=0)]
+    model = text_encoders.sentence_piece(sentences, 90)
+    (tmp_path / "folder" / "spm.model").write_bytes(model)
+    for name in ("DeBERTaV3", "giDeBERTaV3"):
+        config = ner.Config(weights=str(tmp_path / "folder"))
+        encoder = text_encoders.load(config, name, 0.3, "gelu", texts=[])
+        assert isinstance(encoder.tokenizer, text_encoders.kind(name, "Tokenizer"))
+        assert np.asarray(encoder.tokenizer("the old fox")).tolist() == encode(model, "the old fox")
+
+
+def encode(model, text):
+    return sentencepiece.SentencePieceProcessor(model_proto=model).encode(text)
+
+
 def test_batches_are_cut_to_their_longest_example():
+    task = gmlp("toeplitz")
     mask = np.arange(100) < np.array([[3], [40], [20]])
-    x, width = trimmed({"token_ids": np.ones((3, 100)), "padding_mask": mask})
+    x, width = trimmed({"token_ids": np.ones((3, 100)), "padding_mask": mask}, task)
     assert int(width) == 64
     assert x["token_ids"].shape == (3, 64)
-    assert int(trimmed({"padding_mask": np.ones((2, 5, 100))})[1]) == 100
+    assert int(trimmed({"padding_mask": np.ones((2, 5, 100))}, task)[1]) == 100
+
+
+def test_batches_for_dense_spatial_weights_keep_their_length():
+    task = gmlp("dense")
+    x, width = trimmed({"token_ids": np.ones((3, 100)), "padding_mask": np.eye(3, 100)}, task)
+    assert width == 100
+    assert x["token_ids"].shape == (3, 100)
+    assert len(list(fine_tuning.predictions(task, [x]))) == 1
+
+
+def gmlp(spatial):
+    backbone = applications.gMLP_MLM(
+        vocabulary_size=9, depth=1, dim=8, ffn_dim=16, sequence_length=100, spatial=spatial
+    )
+    return applications.gMLPTextClassifier(backbone, num_classes=2)
+
+
+# KerasHub leaves the file of the vocabulary open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_preset_of_gmlp_is_fine_tuned_as_what_it_is(tmp_path):
+    tokenizer = applications.gMLPTokenizer(text_encoders.sentence_piece(["a b c"] * 9, 20))
+    backbone = applications.gMLP_MLM(
+        vocabulary_size=tokenizer.vocabulary_size(),
+        depth=1,
+        dim=8,
+        ffn_dim=16,
+        sequence_length=32,
+        attention_dim=4,
+        spatial="dense",
+    )
+    task = applications.gMLPMaskedLM(backbone)
+    text_encoders.save(task, tokenizer, tmp_path / "preset")
+    config = glue.Config(weights=str(tmp_path / "preset"), dropout=0.25)
+    encoder = text_encoders.load(config, "aMLP", None, None, texts=[])
+    assert encoder.backbone.dropout == 0.25
+    for one, other in zip(encoder.backbone.get_weights(), backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(SystemExit, match="gMLP cannot be built: the preset .* is of aMLP"):
+        text_encoders.load(config, "gMLP", None, None, texts=[])
+    config = dataclasses.replace(config, sequence_length=16)
+    with pytest.raises(SystemExit, match="dense spatial weights, for exactly 32 tokens"):
+        text_encoders.load(config, "aMLP", None, None, texts=[])
 
 
 def test_scores_of_glue_are_those_of_the_benchmark():
@@ -72,10 +135,10 @@ def write_data(folder, name, examples):
             return tfds.core.DatasetInfo(builder=self, features=real.info.features)
 
         def _split_generators(self, manager):
-            return {split: enumerate(rows) for split, rows in examples.items()}
+            return {split: self._generate_examples(rows) for split, rows in examples.items()}
 
-        def _generate_examples(self):
-            raise NotImplementedError
+        def _generate_examples(self, rows):
+            yield from enumerate(rows)
 
     Small(data_dir=folder).download_and_prepare()
 
