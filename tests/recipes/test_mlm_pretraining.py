@@ -9,11 +9,12 @@ import pytest
 import tensorflow as tf
 
 from keras_gimlp import applications
-from recipes import masked_text, mlm_pretraining, text_encoders
+from recipes import fill_masks, masked_text, mlm_pretraining, text_encoders
 
 SMALL = ("--depth", "1", "--dim", "8", "--ffn_dim", "16", "--vocabulary_size", "60")
 SHORT = ("--sequence_length", "12", "--batch_size", "4", "--warmup_steps", "1")
 SHORT = (*SMALL, *SHORT, "--steps", "4", "--test_every", "2")
+NUMBERS = "one two three four five six seven eight nine ten"
 LINES = [f"the {a} fox sees the {b} ship" for a in ("old", "new") for b in ("big", "red")] * 12
 
 
@@ -88,6 +89,37 @@ def test_a_killed_run_goes_on_where_it_was_and_its_preset_fills_masks(text, tmp_
     x, _, _ = task.preprocessor(["the old fox sees the red ship"])
     task.preprocessor = None
     assert task.predict_on_batch(x).shape[-1] == task.backbone.vocabulary_size
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
+@pytest.mark.parametrize("arguments", [(), ("--spatial", "dense"), ("--model", "BERT")])
+def test_masks_are_filled_by_what_was_learnt(arguments, tmp_path, capsys):
+    path = tmp_path / "text.txt"
+    path.write_text(f"{NUMBERS}\n" * 100)
+    # One token a word.
+    words = text_encoders.sentence_piece([NUMBERS] * 100 + NUMBERS.split() * 50, 40)
+    (tmp_path / "words.model").write_bytes(words)
+    learning = ("--dim", "32", "--ffn_dim", "128", "--steps", "100", "--test_every", "100")
+    learning = (*learning, "--learning_rate", "0.01", *arguments)
+    run(tmp_path / "run", path, "--tokenizer", tmp_path / "words.model", *learning)
+    texts = (NUMBERS.replace("three", "[MASK]").replace("seven", "[MASK]"), "no mask")
+    preset = str(tmp_path / "run" / "preset")
+    capsys.readouterr()
+    fill_masks.main(["--preset", preset, "--texts", texts[0], "--top", "3"])
+    text, first, second = capsys.readouterr().out.splitlines()
+    assert text == texts[0]
+    assert [line.split()[0] for line in (first, second)] == ["three", "seven"]
+    assert 0.3 < float(first.split()[1].rstrip(",")) <= 1
+    with pytest.raises(SystemExit, match=r"There is no \[MASK\] in the text: 'no mask'"):
+        fill_masks.main(["--preset", preset, "--texts", texts[1]])
+    with pytest.raises(SystemExit, match="The text has 14 tokens, the model takes 12"):
+        fill_masks.main(["--preset", preset, "--texts", "one two [MASK] " * 4])
+
+
+def test_a_preset_that_is_none_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match="--preset cannot be loaded"):
+        fill_masks.main(["--preset", str(tmp_path), "--texts", "[MASK]"])
 
 
 def test_a_text_is_packed_without_gaps(tokenizer):
@@ -179,6 +211,7 @@ def test_the_default_text_is_prose_that_python_carries():
 def test_mistakes_end_in_one_sentence(arguments, message, text, tmp_path):
     with pytest.raises(SystemExit, match=message):
         run(tmp_path, text, *arguments)
+    assert not list(tmp_path.iterdir())  # so that the corrected command finds its folder free
 
 
 @pytest.mark.parametrize(
@@ -186,7 +219,7 @@ def test_mistakes_end_in_one_sentence(arguments, message, text, tmp_path):
     [
         (b"", "is empty"),
         (b" \n\n", "is empty"),
-        (b"\xff\xfe\x00\x01", "is not a text in UTF-8"),
+        (b"\xff\xfe\x00\x01", "cannot be read as text: 'utf-8' codec"),
         (b"text\0text", "holds NUL characters"),
         (b"one line", "A text of 1 lines is too short"),
         (None, "cannot be read"),

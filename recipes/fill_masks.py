@@ -1,0 +1,96 @@
+"""Fills the masked words of sentences with a model that was pretrained to do so.
+
+    python -m recipes.fill_masks --preset PRESET --texts "He shut the [MASK] behind him."
+
+The model is a preset with its tokenizer: one that `recipes.mlm_pretraining` saved, or a masked
+language model of KerasHub by name. `[MASK]` stands for one token. With several in a sentence, each
+is predicted as if the others stayed masked.
+"""
+
+import dataclasses
+import re
+
+import keras
+import keras_hub
+import numpy as np
+import tyro
+from scipy.special import softmax
+
+from keras_gimlp import applications  # noqa: F401 - makes its presets known to KerasHub
+from recipes import devices, text_encoders
+
+PROGRAM = "python -m recipes.fill_masks"
+MASK = "[MASK]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What to fill. The comments are the help of the command line."""
+
+    # Folder or name of the preset.
+    preset: str
+    # Sentences with [MASK] in them.
+    texts: tuple[str, ...]
+    # How many of the likeliest tokens are shown.
+    top: int = 5
+
+
+def main(arguments=None):
+    config = tyro.cli(
+        Config, args=arguments, prog=PROGRAM, description=__doc__, use_underscores=True
+    )
+    devices.prepare("float32", seed=0)
+    try:
+        task = keras_hub.models.MaskedLM.from_preset(config.preset)
+    except (ValueError, OSError, ImportError) as error:
+        raise SystemExit(f"--preset cannot be loaded: {error}") from error
+    for text in config.texts:
+        print(text)
+        for candidates in fill(task, text, config.top):
+            print("   ", ", ".join(f"{word} {share:.3f}" for word, share in candidates))
+
+
+def fill(task, text, top=5):
+    """Returns the likeliest tokens for every mask in a text.
+
+    Args:
+        task: A `keras_hub.models.MaskedLM` with its preprocessor.
+        text: String with one `[MASK]` or more.
+        top: Integer, how many tokens for each.
+
+    Returns:
+        For every mask a list of pairs: a token without its mark of a word's beginning or middle,
+        and its probability.
+    """
+    tokenizer = task.preprocessor.tokenizer
+    words = re.findall(r"\[MASK\]|(?:(?!\[MASK\])\S)+", text)
+    if MASK not in words:
+        raise SystemExit(f"There is no {MASK} in the text: {text!r}")
+    known, _ = text_encoders.words_to_tokens(tokenizer, words)
+    ids = [tokenizer.start_token_id]
+    for word, tokens in zip(words, known, strict=True):
+        ids += [tokenizer.mask_token_id] if word == MASK else tokens
+    ids = np.array([[*ids, tokenizer.end_token_id]], "int32")
+    longest = task.preprocessor.sequence_length
+    if ids.shape[1] > longest:
+        raise SystemExit(f"The text has {ids.shape[1]} tokens, the model takes {longest}: {text!r}")
+    # As long as the model was trained on, which some demand.
+    ids = np.pad(ids, [(0, 0), (0, longest - ids.shape[1])], constant_values=tokenizer.pad_token_id)
+    x = {
+        "token_ids": ids,
+        "padding_mask": (ids != tokenizer.pad_token_id).astype("int32"),
+        "segment_ids": np.zeros_like(ids),
+        "mask_positions": np.flatnonzero(ids[0] == tokenizer.mask_token_id)[None],
+    }
+    # Not `predict`, in which the preprocessor would expect a text and mask it at random.
+    (logits,) = keras.ops.convert_to_numpy(task({name: x[name] for name in task.input}))
+    found = []
+    for shares in softmax(logits, axis=-1):
+        best = np.argsort(-shares)[:top]
+        names = (tokenizer.id_to_token(int(i)).removeprefix("##").lstrip("▁Ġ") for i in best)
+        found.append([(name, float(shares[i])) for name, i in zip(names, best, strict=True)])
+    return found
+
+
+if __name__ == "__main__":
+    main()

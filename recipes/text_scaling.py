@@ -1,0 +1,247 @@
+"""Measures time and memory of a training step against the length of the text and the depth.
+
+    python -m recipes.text_scaling
+    python -m recipes.text_scaling --models gmlp_base amlp_base --sequence_length 512 1024
+
+The models are configurations of `recipes.mlm_pretraining`, on random tokens, in steps of the same
+number of tokens. Each is in a process of its own, and those that are compared take turns: the times
+are medians over the rounds. The memory is the most that a process held at any time beyond what it
+held when the model and its optimizer were built. It is that of the host (none is told where there
+is an accelerator), and on JAX and TensorFlow the compiler's is part of it. `scaling.md`,
+`scaling.json` and `scaling.png` are written.
+"""
+
+import dataclasses
+import itertools
+import multiprocessing
+import pathlib
+import re
+import time
+from typing import Literal
+
+import keras
+import numpy as np
+
+from recipes import command_line, devices, masked_text, mlm_pretraining, runs
+
+PROGRAM = "python -m recipes.text_scaling"
+STATUS = pathlib.Path("/proc/self/status")  # of Linux
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What to measure. The comments are the help of the command line."""
+
+    # Name of the configuration that gives every other option its default.
+    config: str = "small"
+    # Folder of the results. None: runs/scaling-CONFIG-BACKEND.
+    run_dir: str | None = None
+    # Configurations of mlm_pretraining.
+    models: tuple[str, ...] = ("small_gmlp", "small_amlp", "small_bert")
+    # Lengths to measure, at the depth of the configurations.
+    sequence_length: tuple[int, ...] = (128, 256, 512, 1024)
+    # Factors on the depth to measure, at --depth_length.
+    depth_factor: tuple[float, ...] = (0.5, 1.0, 2.0)
+    # Length at which the depths are measured.
+    depth_length: int = 256
+    # Tokens of a step.
+    tokens: int = 2048
+    # Steps before the measurement, in which is compiled.
+    warmup_steps: int = 2
+    # Steps measured.
+    rounds: int = 7
+    # Precision of the computation; the weights are float32 in each.
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+
+
+CONFIGURATIONS = command_line.named({"small": Config()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A model at a length and a factor on its depth."""
+
+    model: str
+    sequence_length: int
+    depth_factor: float = 1.0
+
+
+def main(arguments=None):
+    config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
+    check(config)
+    name = f"scaling-{config.config}-{keras.backend.backend()}"
+    folder = pathlib.Path(config.run_dir or f"runs/{name}")
+    runs.open_run(folder, config)
+    lengths = [(length, 1.0) for length in config.sequence_length]
+    depths = [(config.depth_length, factor) for factor in config.depth_factor]
+    table = []
+    for where in dict.fromkeys([*lengths, *depths]):
+        table += measure(config, [Point(model, *where) for model in config.models])
+        runs.write_json(folder / "scaling.json", table)
+        (folder / "scaling.md").write_text(markdown(table, config.models[0]))
+    draw(config, table, folder / "scaling.png")
+    print(f"{(folder / 'scaling.md').read_text()}\nPlot: {folder / 'scaling.png'}")
+
+
+def check(config):
+    """Ends the program if the options do not fit together."""
+    for name in config.models:
+        command_line.one_of(name, mlm_pretraining.CONFIGURATIONS, "pretraining configuration")
+    for length in (*config.sequence_length, config.depth_length):
+        if not 3 <= length <= config.tokens or config.tokens % length:
+            raise SystemExit(
+                f"--tokens must be a multiple of every length. Received: {config.tokens}, {length}"
+            )
+    if min(config.depth_factor) <= 0:
+        raise SystemExit(f"--depth_factor must be positive. Received: {config.depth_factor}")
+    if config.rounds < 1 or config.warmup_steps < 1:
+        raise SystemExit("--rounds and --warmup_steps must be 1 or more.")
+
+
+def measure(config, points):
+    """Returns a row for each of the points, which take turns."""
+    context = multiprocessing.get_context("spawn")
+    ends = []
+    for point in points:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, config, point), daemon=True)
+        process.start()
+        theirs.close()
+        built = receive(ours)  # one is built at a time
+        ends.append((process, ours, built))
+    milliseconds = [[] for _ in points]
+    for _ in range(config.rounds):
+        for (_, end, _), found in zip(ends, milliseconds, strict=True):
+            end.send("step")
+            found.append(receive(end))
+    rows = []
+    for point, (process, end, built), found in zip(points, ends, milliseconds, strict=True):
+        end.send("stop")
+        row = dataclasses.asdict(point) | built | {"milliseconds": found, "mebibytes": receive(end)}
+        process.join()
+        print(f"{describe(row)}: {np.median(found):,.0f} ms", flush=True)
+        rows.append(row)
+    return rows
+
+
+def receive(end):
+    try:
+        return end.recv()
+    except EOFError:
+        raise SystemExit("A measurement failed, for the reason above.") from None
+
+
+def serve(end, config, point):
+    """Builds the model of a point, and takes a step whenever it is told to: a process's work."""
+    devices.prepare(config.precision, seed=0)
+    run = mlm_pretraining.CONFIGURATIONS[point.model]
+    run = dataclasses.replace(
+        run,
+        sequence_length=point.sequence_length,
+        depth=max(round(run.depth * point.depth_factor), 1),
+        batch_size=config.tokens // point.sequence_length,
+    )
+    task = mlm_pretraining.build_task(run, run.vocabulary_size)
+    task.compile(
+        optimizer=mlm_pretraining.build_optimizer(run, task),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    task.optimizer.build(task.trainable_variables)
+    x, y = random_batch(run, list(task.input))
+    before = resident("VmRSS")
+    for _ in range(config.warmup_steps):
+        task.train_on_batch(x, y)
+    end.send({"depth": run.depth, "parameters": task.count_params()})
+    while end.recv() == "step":
+        start = time.perf_counter()
+        task.train_on_batch(x, y)  # returns the loss, which waits for the device
+        end.send(1000 * (time.perf_counter() - start))
+    most = resident("VmHWM")
+    end.send(None if before is None or devices.accelerators() else round(most - before))
+
+
+def random_batch(config, names):
+    """Returns inputs of random tokens, and what the masked ones are to be."""
+    rng = np.random.default_rng(0)
+    shape = (config.batch_size, config.sequence_length)
+    masks = masked_text.masks(config.sequence_length, config.mask_rate)
+    positions = np.stack([rng.permutation(shape[1])[:masks] for _ in range(shape[0])])
+    x = {
+        "token_ids": rng.integers(config.vocabulary_size, size=shape).astype("int32"),
+        "padding_mask": np.ones(shape, "int32"),
+        "segment_ids": np.zeros(shape, "int32"),
+        "mask_positions": np.sort(positions).astype("int32"),
+    }
+    y = rng.integers(config.vocabulary_size, size=positions.shape).astype("int32")
+    return {name: x[name] for name in names}, y
+
+
+def resident(name):
+    """Returns memory of this process in MiB: `VmRSS` now, `VmHWM` at most; `None` elsewhere."""
+    if not STATUS.exists():
+        return None
+    return int(re.search(rf"{name}:\s+(\d+) kB", STATUS.read_text()).group(1)) / 1024
+
+
+def describe(row):
+    return f"{row['model']}, {row['sequence_length']} tokens, depth {row['depth']}"
+
+
+def markdown(table, first):
+    """Returns the table; the last column compares the times of the same turns with the first's."""
+    columns = ["model", "tokens", "depth", "parameters", "ms a step", "MiB", "time / first"]
+    lines = [columns, ["---"] * len(columns)]
+    for row in table:
+        base = next(
+            other["milliseconds"]
+            for other in table
+            if other["model"] == first
+            and all(other[key] == row[key] for key in ("sequence_length", "depth_factor"))
+        )
+        ratio = np.median(np.divide(row["milliseconds"], base))
+        lines.append(
+            [
+                row["model"],
+                str(row["sequence_length"]),
+                str(row["depth"]),
+                f"{row['parameters']:,}",
+                f"{np.median(row['milliseconds']):,.0f}",
+                "" if row["mebibytes"] is None else f"{row['mebibytes']:,}",
+                f"{ratio:.2f}",
+            ]
+        )
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def draw(config, table, path):
+    """Draws time and memory against length and depth."""
+    from matplotlib.figure import Figure
+
+    values = {
+        "ms a step": lambda row: np.median(row["milliseconds"]),
+        "MiB": lambda row: row["mebibytes"],
+    }
+    sweeps = {
+        "sequence length": ("sequence_length", lambda row: row["depth_factor"] == 1),
+        "depth": ("depth", lambda row: row["sequence_length"] == config.depth_length),
+    }
+    if any(row["mebibytes"] is None for row in table):
+        del values["MiB"]
+    figure = Figure(figsize=(10, 3.6 * len(values)), layout="constrained")
+    panels = figure.subplots(len(values), 2, squeeze=False).ravel()
+    for axes, ((unit, value), (label, (key, belongs))) in zip(
+        panels, itertools.product(values.items(), sweeps.items()), strict=True
+    ):
+        for model in config.models:
+            rows = [row for row in table if row["model"] == model and belongs(row)]
+            rows.sort(key=lambda row: row[key])
+            axes.plot([row[key] for row in rows], [value(row) for row in rows], "o-", label=model)
+        axes.set(xlabel=label, ylabel=unit, ylim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(f"A training step of {config.tokens:,} tokens, {keras.backend.backend()}")
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The comparison of finished runs, and the measurement of time and memory."""
+
+import json
+
+import numpy as np
+import pytest
+
+from recipes import compare, mlm_pretraining, text_scaling
+
+
+def write_run(folder, values, config, **summary):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"config": config, "starts": []}))
+    lines = ["epoch,loss,val_loss", *(f"{i},1.0,{value}" for i, value in enumerate(values))]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    summary = {"parameters": 1234, "seconds": 60.0, "tokens_per_second": 1000.0} | summary
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return str(folder)
+
+
+def test_runs_that_differ_in_their_seed_are_one_row(tmp_path):
+    a = {"config": "a", "dim": 8}
+    folders = [
+        write_run(tmp_path / "a1", [3, 2.5], a | {"seed": 1}, tokens_per_second=3000.0),
+        write_run(tmp_path / "a0", [3, 1.5], a | {"seed": 0}),
+        write_run(tmp_path / "b0", [4, 3], {"config": "b", "dim": 9, "seed": 0}),
+    ]
+    output = tmp_path / "compared"
+    compare.main([*folders, "--column", "val_loss", "--output", str(output)])
+    head, _, first, second = output.with_suffix(".md").read_text().splitlines()
+    assert "| last val_loss | mean | tokens_per_second |" in head
+    assert first == "| a | 1,234 | 2 | 0, 1 | 1.5, 2.5 | 2 ± 0.707 | 2,000 | 60 |"
+    assert second == "| b | 1,234 | 2 | 0 | 3 | 3 | 1,000 | 60 |"
+    assert output.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_runs_of_one_configuration_are_named_by_what_differs(tmp_path):
+    both = {"config": "a", "seed": 0, "width": 3}
+    folders = [
+        write_run(tmp_path / f"{dim}", [1], both | {"dim": dim, "form": "split"}) for dim in (8, 9)
+    ]
+    output = tmp_path / "compared"
+    compare.main([*folders, "--column", "loss", "--log", "--output", str(output)])
+    _, _, first, second = output.with_suffix(".md").read_text().splitlines()
+    assert first.startswith("| dim 8 |")
+    assert second.startswith("| dim 9 |")
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+    folder = write_run(tmp_path / "a", [1], {"config": "a", "seed": 0})
+    with pytest.raises(SystemExit, match="holds no finished run"):
+        compare.main([folder, str(tmp_path), "--column", "loss"])
+    with pytest.raises(SystemExit, match="has no column 'los'. It has epoch, loss, val_loss"):
+        compare.main([folder, "--column", "los"])
+
+
+def test_time_and_memory_are_measured(tmp_path):
+    sizes = ["--tokens", "64", "--sequence_length", "16", "--depth_factor", "0.25"]
+    short = ["--depth_length", "16", "--rounds", "2", "--models", "python", "small_bert"]
+    text_scaling.main(["--run_dir", str(tmp_path), *sizes, *short])
+    table = json.loads((tmp_path / "scaling.json").read_text())
+    assert [(row["model"], row["sequence_length"], row["depth"]) for row in table] == [
+        ("python", 16, 4),
+        ("small_bert", 16, 8),
+        ("python", 16, 1),
+        ("small_bert", 16, 2),
+    ]
+    assert all(len(row["milliseconds"]) == 2 and row["mebibytes"] > 0 for row in table)
+    lines = (tmp_path / "scaling.md").read_text().splitlines()
+    assert len(lines) == 6
+    assert lines[2].endswith("| 1.00 |")
+    assert (tmp_path / "scaling.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tokens", "100"], "--tokens must be a multiple of every length. Received: 100, 128"),
+        (["--models", "small_gml"], "no pretraining configuration named 'small_gml'. Did you mean"),
+        (["--depth_factor", "0"], "--depth_factor must be positive"),
+        (["--rounds", "0"], "--rounds and --warmup_steps must be 1 or more"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(arguments, message, tmp_path):
+    with pytest.raises(SystemExit, match=message):
+        text_scaling.main(["--run_dir", str(tmp_path), *arguments])
+    assert not list(tmp_path.iterdir())
+
+
+def test_random_batches_are_what_a_model_takes():
+    config = mlm_pretraining.CONFIGURATIONS["python"]
+    x, y = text_scaling.random_batch(config, ["token_ids", "mask_positions"])
+    assert list(x) == ["token_ids", "mask_positions"]
+    assert x["token_ids"].shape == (32, 64)
+    assert y.shape == x["mask_positions"].shape == (32, 9)
+    assert (np.diff(x["mask_positions"]) > 0).all()
