@@ -36,6 +36,8 @@ def main(arguments=None):
     config = tyro.cli(
         Config, args=arguments, prog=PROGRAM, description=__doc__, use_underscores=True
     )
+    if not config.folders:
+        raise SystemExit("Name the folders of the runs to compare.")
     settings = grouped([read(folder, config.column) for folder in config.folders])
     table = markdown(settings, config.column)
     config.output.with_suffix(".md").write_text(table)

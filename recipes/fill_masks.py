@@ -11,13 +11,17 @@ import dataclasses
 import re
 
 import keras
-import keras_hub
 import numpy as np
 import tyro
 from scipy.special import softmax
 
 from keras_gimlp import applications  # noqa: F401 - makes its presets known to KerasHub
-from recipes import devices, text_encoders
+from recipes import devices, missing, text_encoders
+
+try:
+    import keras_hub
+except ModuleNotFoundError as error:
+    raise missing(error) from None
 
 PROGRAM = "python -m recipes.fill_masks"
 MASK = "[MASK]"

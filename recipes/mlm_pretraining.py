@@ -3,7 +3,11 @@
     python -m recipes.mlm_pretraining                                the reference of Python
     python -m recipes.mlm_pretraining --files A.txt B.txt --test_files C.txt --model aMLP \\
         --attention_dim 64
+    python -m recipes.mlm_pretraining --config small_amlp --files A.txt --test_files B.txt
     python -m recipes.mlm_pretraining --config gmlp_base --data_dir DIR
+
+`small_gmlp`, `small_amlp`, `small_bert` and the ablations `small_linear`, `small_additive` and
+`small_multiplicative` have about 5 million parameters; results are in `recipes/README.md`.
 
 The set-ups of "Pay Attention to MLPs" (arXiv:2105.08050, Appendix A) are configurations too. None
 is reproduced yet.
@@ -21,12 +25,24 @@ import time
 from typing import Literal
 
 import keras
-import keras_hub
 import numpy as np
 import tensorflow as tf
 
 from keras_gimlp import applications
-from recipes import command_line, devices, masked_text, optimizers, runs, text_encoders
+from recipes import (
+    command_line,
+    devices,
+    masked_text,
+    missing,
+    optimizers,
+    runs,
+    text_encoders,
+)
+
+try:
+    import keras_hub
+except ModuleNotFoundError as error:
+    raise missing(error) from None
 
 PROGRAM = "python -m recipes.mlm_pretraining"
 

@@ -52,6 +52,8 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
         compare.main([folder, str(tmp_path), "--column", "loss"])
     with pytest.raises(SystemExit, match="has no column 'los'. It has epoch, loss, val_loss"):
         compare.main([folder, "--column", "los"])
+    with pytest.raises(SystemExit, match="Name the folders"):
+        compare.main(["--column", "loss"])
 
 
 def test_time_and_memory_are_measured(tmp_path):

@@ -231,7 +231,13 @@ def test_an_encoder_that_is_too_short_is_refused(finished, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "package"), [("glue", "keras_hub"), ("ner", "seqeval"), ("squad", "sentencepiece")]
+    ("recipe", "package"),
+    [
+        ("glue", "keras_hub"),
+        ("fill_masks", "keras_hub"),
+        ("ner", "seqeval"),
+        ("squad", "sentencepiece"),
+    ],
 )
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(recipe, package):
     python(
