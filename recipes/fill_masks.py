@@ -8,15 +8,14 @@ is predicted as if the others stayed masked.
 """
 
 import dataclasses
-import re
 
 import keras
 import numpy as np
 import tyro
 from scipy.special import softmax
 
-from keras_gimlp import applications  # noqa: F401 - makes its presets known to KerasHub
-from recipes import devices, missing, text_encoders
+from keras_gimlp.applications import gMLPMaskedLM  # noqa: F401 - KerasHub shall know our presets
+from recipes import devices, missing
 
 try:
     import keras_hub
@@ -67,13 +66,12 @@ def fill(task, text, top=5):
         and its probability.
     """
     tokenizer = task.preprocessor.tokenizer
-    words = re.findall(r"\[MASK\]|(?:(?!\[MASK\])\S)+", text)
-    if MASK not in words:
+    first, *others = text.split(MASK)
+    if not others:
         raise SystemExit(f"There is no {MASK} in the text: {text!r}")
-    known, _ = text_encoders.words_to_tokens(tokenizer, words)
-    ids = [tokenizer.start_token_id]
-    for word, tokens in zip(words, known, strict=True):
-        ids += [tokenizer.mask_token_id] if word == MASK else tokens
+    ids = [tokenizer.start_token_id, *tokens(tokenizer, first)]
+    for part in others:
+        ids += [tokenizer.mask_token_id, *tokens(tokenizer, part, after_word=True)]
     ids = np.array([[*ids, tokenizer.end_token_id]], "int32")
     longest = task.preprocessor.sequence_length
     if ids.shape[1] > longest:
@@ -94,6 +92,17 @@ def fill(task, text, top=5):
         names = (tokenizer.id_to_token(int(i)).removeprefix("##").lstrip("▁Ġ") for i in best)
         found.append([(name, float(shares[i])) for name, i in zip(names, best, strict=True)])
     return found
+
+
+def tokens(tokenizer, text, after_word=False):
+    """Returns the tokens of a part of a text, which may go on without a space after a word."""
+
+    def ids(text):
+        return np.asarray(tokenizer(text.rstrip())).tolist()
+
+    if after_word and not text[:1].isspace():
+        return ids(f"a{text}")[len(ids("a")) :]
+    return ids(text)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications
-from tests.test_package import run_examples
+from tests.test_package import python, run_examples
 
 SIZES = {
     "vocabulary_size": 50,
@@ -150,6 +150,20 @@ def test_a_preset_of_an_encoder_gets_a_new_head(name, tmp_path):
     x = inputs(encoder, (2, 10))
     for key, value in hidden(encoder, x).items():
         np.testing.assert_allclose(hidden(task.backbone, x)[key], value, rtol=1e-5, atol=1e-6)
+
+
+def test_a_head_in_a_new_process_knows_every_preset_of_ours(tmp_path):
+    text_gmlp = applications.gMLP_MLM(vocabulary_size=50, depth=1, dim=8, ffn_dim=16)
+    backbone(gated=True).save_to_preset(str(tmp_path / "gated"))
+    text_gmlp.save_to_preset(str(tmp_path / "gmlp"))
+    python(
+        "import sys\n"
+        "from keras_gimlp import applications\n"
+        "for preset in sys.argv[1:]:\n"
+        "    applications.TokenClassifier.from_preset(preset, num_classes=3)\n",
+        tmp_path / "gated",
+        tmp_path / "gmlp",
+    )
 
 
 @pytest.mark.parametrize(

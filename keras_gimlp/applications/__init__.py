@@ -63,14 +63,17 @@ def __getattr__(name):
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        module = importlib.import_module(f"{__name__}.{MODULES[name]}")
+        # All of them: a preset of any can be met, by a head or by KerasHub, once one is in use.
+        modules = {
+            module: importlib.import_module(f"{__name__}.{module}") for module in MODULES.values()
+        }
     except ModuleNotFoundError as error:
         if error.name not in ("keras_hub", "keras_nlp"):
             raise
         raise ImportError(
             f'KerasHub is needed for {name}: pip install "keras_gimlp[nlp]"'
         ) from error
-    return getattr(module, name)
+    return getattr(modules[MODULES[name]], name)
 
 
 def list_models(kind="image"):

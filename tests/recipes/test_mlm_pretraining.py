@@ -117,6 +117,14 @@ def test_masks_are_filled_by_what_was_learnt(arguments, tmp_path, capsys):
         fill_masks.main(["--preset", preset, "--texts", "one two [MASK] " * 4])
 
 
+def test_what_follows_a_mask_without_a_space_is_tokenized_so():
+    word_pieces = text_encoders.kind("BERT", "Tokenizer")
+    tokenizer = word_pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", ".", "##b"])
+    for text, expected in ((".", [6]), (" .", [6]), ("b", [7]), (" a.", [5, 6]), ("", [])):
+        assert fill_masks.tokens(tokenizer, text, after_word=True) == expected
+    assert fill_masks.tokens(tokenizer, "a ") == [5]
+
+
 def test_a_preset_that_is_none_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="--preset cannot be loaded"):
         fill_masks.main(["--preset", str(tmp_path), "--texts", "[MASK]"])
