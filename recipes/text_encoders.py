@@ -19,6 +19,9 @@ try:
 except ModuleNotFoundError as error:
     raise missing(error) from None
 
+# Here and not where they are used: from then on KerasHub knows our presets.
+from keras_gimlp.applications import gMLP_MLM, gMLPTokenizer
+
 # KerasHub's names of the architectures.
 PLAIN = {"BERT": "Bert", "RoBERTa": "Roberta", "DeBERTaV3": "DebertaV3"}
 GATED = tuple(f"gi{name}" for name in PLAIN)
@@ -103,7 +106,7 @@ def load_gmlp(config, model, texts):
     """Returns the tokenizer and the encoder of gMLP or aMLP; see `load`."""
     if config.weights is None:
         tokenizer = new_tokenizer(model, texts, config.vocabulary_size)
-        backbone = applications.gMLP_MLM(
+        backbone = gMLP_MLM(
             vocabulary_size=tokenizer.vocabulary_size(),
             depth=config.num_layers,
             dim=config.hidden_dim,
@@ -113,8 +116,8 @@ def load_gmlp(config, model, texts):
             dropout=config.dropout,
         )
         return tokenizer, backbone
-    tokenizer = load_tokenizer(config.weights, applications.gMLPTokenizer)
-    backbone = applications.gMLP_MLM.from_preset(config.weights, dropout=config.dropout)
+    tokenizer = load_tokenizer(config.weights, gMLPTokenizer)
+    backbone = gMLP_MLM.from_preset(config.weights, dropout=config.dropout)
     found = "gMLP" if backbone.attention_dim is None else "aMLP"
     if found != model:
         raise ValueError(f"the preset {config.weights} is of {found}")

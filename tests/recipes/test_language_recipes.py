@@ -253,3 +253,13 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(recipe, pack
         recipe,
         package,
     )
+
+
+@pytest.mark.parametrize("recipe", ["glue", "fill_masks"])
+def test_presets_of_this_package_are_known_in_a_new_process(recipe):
+    python(
+        "import sys, keras\n"
+        "__import__(f'recipes.{sys.argv[1]}')\n"
+        "assert keras.saving.get_registered_object('keras_gimlp>gMLPTokenizer') is not None\n",
+        recipe,
+    )
