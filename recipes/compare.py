@@ -121,6 +121,7 @@ def markdown(settings, column):
 def draw(settings, config):
     """Draws the mean over the seeds, and the range between the least and the greatest."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
@@ -137,6 +138,7 @@ def draw(settings, config):
                 alpha=0.2,
             )
     axes.set(xlabel="epoch", ylabel=config.column)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if config.log:
         axes.set_yscale("log")
     axes.grid(alpha=0.3, which="both")
