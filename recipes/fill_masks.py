@@ -14,13 +14,15 @@ import numpy as np
 import tyro
 from scipy.special import softmax
 
-from keras_gimlp.applications import gMLPMaskedLM  # noqa: F401 - KerasHub shall know our presets
 from recipes import devices, missing
 
 try:
     import keras_hub
 except ModuleNotFoundError as error:
     raise missing(error) from None
+
+# From then on KerasHub knows our presets.
+from keras_gimlp.applications import gMLPMaskedLM  # noqa: F401
 
 PROGRAM = "python -m recipes.fill_masks"
 MASK = "[MASK]"
