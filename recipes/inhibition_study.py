@@ -43,8 +43,13 @@ CONFIGURATIONS = {
     for name, config in glue.CONFIGURATIONS.items()
     if not name.startswith(("gimlp_", "gmlp_"))
 }
+# What shows in less than a minute how a study goes.
 CONFIGURATIONS["generated"] = dataclasses.replace(
-    CONFIGURATIONS["generated"], epochs=3, num_layers=1
+    CONFIGURATIONS["generated"],
+    epochs=3,
+    num_layers=1,
+    inhibition=(0.0, 0.3, 0.9),
+    activation=("gelu", "relu"),
 )
 
 
