@@ -40,9 +40,12 @@ def main(arguments=None):
         raise SystemExit("Name the folders of the runs to compare.")
     settings = grouped([read(folder, config.column) for folder in config.folders])
     table = markdown(settings, config.column)
-    config.output.with_suffix(".md").write_text(table)
-    draw(settings, config)
-    print(f"{table}\nPlot: {config.output.with_suffix('.png')}")
+    config.output.parent.mkdir(parents=True, exist_ok=True)
+    # Not `with_suffix`, to which the end of "lr-0.1" is one.
+    pathlib.Path(f"{config.output}.md").write_text(table)
+    plot = f"{config.output}.png"
+    draw(settings, config, plot)
+    print(f"{table}\nPlot: {plot}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +75,7 @@ def read(folder, column):
 
 
 def grouped(found):
-    """Returns the runs by the name of their setting: the options in which the settings differ."""
+    """Returns the runs by their setting: its configuration, or where that is one, what differs."""
     settings = {}
     for run in found:
         settings.setdefault(run.setting, []).append(run)
@@ -98,7 +101,7 @@ def markdown(settings, column):
         rate,
         "seconds",
     ]
-    lines = [columns, ["---"] * len(columns)]
+    lines = []
     for name, members in settings.items():
         members = sorted(members, key=lambda run: run.config["seed"])
         last = np.array([run.values[-1] for run in members])
@@ -115,10 +118,10 @@ def markdown(settings, column):
                 f"{np.median([run.summary['seconds'] for run in members]):,.0f}",
             ]
         )
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return runs.markdown_table(columns, lines)
 
 
-def draw(settings, config):
+def draw(settings, config, path):
     """Draws the mean over the seeds, and the range between the least and the greatest."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -143,7 +146,7 @@ def draw(settings, config):
         axes.set_yscale("log")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
-    figure.savefig(config.output.with_suffix(".png"), dpi=120)
+    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

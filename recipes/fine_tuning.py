@@ -107,7 +107,8 @@ GIMLP = {
     "adam_epsilon": 1e-8,
 }
 # Those of "Pay Attention to MLPs" (Appendix A) for sentences; the paper tried 16 or 32 examples and
-# 1e-5 to 3e-5. Its weights are not public: these are where mlm_pretraining saves its own.
+# 1e-5 to 3e-5. That nothing is clipped is known of its pre-training alone. Its weights are not
+# public: these are where mlm_pretraining saves its own.
 GMLP = {
     "model": ("gMLP",),
     "weights": f"runs/mlm-gmlp_base-gMLP-{keras.backend.backend()}-seed0/preset",
@@ -406,7 +407,7 @@ def markdown(table):
         return f"{100 * found['mean'][name]:.1f}{spread}"
 
     columns = ["model", "inhibition", "activation", "seeds", *scores, "parameters", "seconds a run"]
-    lines = [columns, ["---"] * len(columns)]
+    lines = []
     for found in table:
         lines.append(
             [
@@ -418,4 +419,4 @@ def markdown(table):
                 f"{found['seconds']:.0f}",
             ]
         )
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return runs.markdown_table(columns, lines)

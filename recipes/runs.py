@@ -287,6 +287,12 @@ def plot_curves(folder, title, panels):
     figure.savefig(folder / "curves.png", dpi=120)
 
 
+def markdown_table(columns, rows):
+    """Returns a table in Markdown of rows of strings."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def write_json(path, content):
     """Writes `content` to `path` as a whole: a reader sees the old file or the new one."""
     unfinished = path.with_name(f"{path.name}.unfinished")

@@ -190,7 +190,7 @@ def describe(row):
 def markdown(table, first):
     """Returns the table; the last column compares the times of the same turns with the first's."""
     columns = ["model", "tokens", "depth", "parameters", "ms a step", "MiB", "time / first"]
-    lines = [columns, ["---"] * len(columns)]
+    lines = []
     for row in table:
         base = next(
             other["milliseconds"]
@@ -210,7 +210,7 @@ def markdown(table, first):
                 f"{ratio:.2f}",
             ]
         )
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return runs.markdown_table(columns, lines)
 
 
 def draw(config, table, path):

@@ -25,13 +25,12 @@ def test_runs_that_differ_in_their_seed_are_one_row(tmp_path):
         write_run(tmp_path / "a0", [3, 1.5], a | {"seed": 0}),
         write_run(tmp_path / "b0", [4, 3], {"config": "b", "dim": 9, "seed": 0}),
     ]
-    output = tmp_path / "compared"
-    compare.main([*folders, "--column", "val_loss", "--output", str(output)])
-    head, _, first, second = output.with_suffix(".md").read_text().splitlines()
+    compare.main([*folders, "--column", "val_loss", "--output", str(tmp_path / "new" / "lr-0.1")])
+    head, _, first, second = (tmp_path / "new" / "lr-0.1.md").read_text().splitlines()
     assert "| last val_loss | mean | tokens_per_second |" in head
     assert first == "| a | 1,234 | 2 | 0, 1 | 1.5, 2.5 | 2 ± 0.707 | 2,000 | 60 |"
     assert second == "| b | 1,234 | 2 | 0 | 3 | 3 | 1,000 | 60 |"
-    assert output.with_suffix(".png").stat().st_size > 10_000
+    assert (tmp_path / "new" / "lr-0.1.png").stat().st_size > 10_000
 
 
 def test_runs_of_one_configuration_are_named_by_what_differs(tmp_path):
