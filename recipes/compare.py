@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 import tyro
 
-from recipes import runs
+from recipes.common import runs
 
 PROGRAM = "python -m recipes.compare"
 

@@ -14,7 +14,8 @@ import numpy as np
 import tyro
 from scipy.special import softmax
 
-from recipes import devices, missing
+from recipes import missing
+from recipes.common import devices
 
 try:
     import keras_hub

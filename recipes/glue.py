@@ -25,7 +25,8 @@ from scipy import stats
 from sklearn import metrics
 
 from keras_gimlp import applications
-from recipes import command_line, fine_tuning, generated_text, streams
+from recipes.common import command_line, streams
+from recipes.text import fine_tuning, synthetic
 
 PROGRAM = "python -m recipes.glue"
 
@@ -137,7 +138,7 @@ def load(config):
     """Returns the data of a task."""
     task = TASKS[command_line.one_of(config.task, TASKS, "task")]
     if config.task.startswith("generated"):
-        make = generated_text.acceptability if task.classes else generated_text.similarity
+        make = synthetic.acceptability if task.classes else synthetic.similarity
         train, test = (
             tf.data.Dataset.from_tensor_slices((tuple(texts), labels))
             for *texts, labels in (make(2000, seed=0), make(300, seed=1))

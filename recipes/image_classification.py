@@ -27,7 +27,8 @@ import keras
 
 from keras_gimlp import applications
 from keras_gimlp.weights import list_weights
-from recipes import command_line, devices, image_data, optimizers, runs
+from recipes.common import command_line, devices, optimizers, runs
+from recipes.images import datasets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,7 +247,7 @@ def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     command_line.one_of(config.model, applications.list_models(), "vision model")
     devices.prepare(config.precision, config.seed)
-    data = image_data.load(config.data, config.data_dir, config.train_split, config.test_split)
+    data = datasets.load(config.data, config.data_dir, config.train_split, config.test_split)
     steps_per_epoch = count_steps(config, data.train_size)
     model = build_model(config, data)
     model.compile(
@@ -296,7 +297,7 @@ def train(config, model, data, folder, steps_per_epoch):
     preprocess = preprocessing(config)
     runs.fit(
         model,
-        lambda first_epoch: image_data.training_batches(
+        lambda first_epoch: datasets.training_batches(
             data, config, preprocess, first_epoch, steps_per_epoch
         ),
         folder,
@@ -307,7 +308,7 @@ def train(config, model, data, folder, steps_per_epoch):
         epochs=config.epochs,
         # The average is tested, and not the last weights.
         callbacks=[] if config.ema is None else [keras.callbacks.SwapEMAWeights()],
-        validation_data=image_data.test_batches(data, config, preprocess),
+        validation_data=datasets.test_batches(data, config, preprocess),
     )
 
 

@@ -13,7 +13,9 @@ Results of our own are in `recipes/README.md`.
 
 import dataclasses
 
-from recipes import command_line, fine_tuning, glue
+from recipes import glue
+from recipes.common import command_line
+from recipes.text import fine_tuning
 
 PROGRAM = "python -m recipes.inhibition_study"
 

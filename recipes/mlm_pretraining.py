@@ -29,15 +29,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gimlp import applications
-from recipes import (
-    command_line,
-    devices,
-    masked_text,
-    missing,
-    optimizers,
-    runs,
-    text_encoders,
-)
+from recipes import missing
+from recipes.common import command_line, devices, optimizers, runs
+from recipes.text import encoders, masking
 
 try:
     import keras_hub
@@ -192,7 +186,7 @@ def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     check(config)
     devices.prepare(config.precision, config.seed)
-    text = masked_text.load(config)
+    text = masking.load(config)
     name = f"{config.config}-{config.model}-{keras.backend.backend()}-seed{config.seed}"
     folder = pathlib.Path(config.run_dir or f"runs/mlm-{name}")
     if runs.is_complete(folder):
@@ -202,7 +196,7 @@ def main(arguments=None):
     model = sentence_piece(config, text, folder)
     tokenizer = make_tokenizer(config, model)
     train, test = (
-        masked_text.packed(texts, tokenizer, config.sequence_length, cache=text.small)
+        masking.packed(texts, tokenizer, config.sequence_length, cache=text.small)
         for texts in (text.train, text.test)
     )
     for examples, least, what in ((train, config.batch_size, "training"), (test, 1, "test")):
@@ -243,7 +237,7 @@ def main(arguments=None):
         },
         results={"test_perplexity": "val_perplexity", "test_loss": "val_loss"},
         parameters=task.count_params(),
-        save=lambda path: text_encoders.save(task, tokenizer, path),
+        save=lambda path: encoders.save(task, tokenizer, path),
         model_name="preset",
     )
     print(
@@ -291,7 +285,7 @@ def sentence_piece(config, text, folder):
         except OSError as error:
             raise SystemExit(f"--tokenizer cannot be read: {error}") from error
     lines = text.train.take(config.vocabulary_lines).as_numpy_iterator()
-    return text_encoders.sentence_piece([line.decode() for line in lines], config.vocabulary_size)
+    return encoders.sentence_piece([line.decode() for line in lines], config.vocabulary_size)
 
 
 def make_tokenizer(config, model):
@@ -346,7 +340,7 @@ def preprocessor(config, tokenizer):
         tokenizer,
         sequence_length=config.sequence_length,
         mask_selection_rate=config.mask_rate,
-        mask_selection_length=masked_text.masks(config.sequence_length, config.mask_rate),
+        mask_selection_length=masking.masks(config.sequence_length, config.mask_rate),
     )
 
 
@@ -369,14 +363,14 @@ def fit(config, task, train, test, tokenizer, folder):
     """Fits the compiled task, testing every `test_every` steps."""
 
     def mask(seed):
-        return masked_text.masking(
+        return masking.masking(
             tokenizer, config.sequence_length, config.mask_rate, seed, list(task.backbone.input)
         )
 
     tokens = config.batch_size * config.sequence_length
     runs.fit(
         task,
-        lambda first_epoch: masked_text.training_batches(
+        lambda first_epoch: masking.training_batches(
             train, mask(config.seed), config, first_epoch * config.test_every
         ),
         folder,
@@ -387,7 +381,7 @@ def fit(config, task, train, test, tokenizer, folder):
         epochs=config.steps // config.test_every,
         callbacks=[Throughput(tokens), Perplexity()],
         # The same masks for every seed, so that perplexities can be compared.
-        validation_data=masked_text.test_batches(test, mask(0), config.batch_size),
+        validation_data=masking.test_batches(test, mask(0), config.batch_size),
     )
 
 

@@ -21,7 +21,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gimlp import applications
-from recipes import command_line, fine_tuning, generated_text, missing, streams, text_encoders
+from recipes import missing
+from recipes.common import command_line, streams
+from recipes.text import encoders, fine_tuning, synthetic
 
 try:
     from seqeval import metrics
@@ -82,7 +84,7 @@ def load(config):
     """Returns the training and the test sentences, each a pair: its words and their tags."""
     kind = command_line.one_of(config.data, ("generated", "conll2003", "files"), "data set")
     if kind == "generated":
-        return generated_text.entities(1000, seed=0), generated_text.entities(300, seed=1)
+        return synthetic.entities(1000, seed=0), synthetic.entities(300, seed=1)
     if kind == "conll2003":
         return conll2003(config)
     for field in ("train_file", "test_file"):
@@ -192,7 +194,7 @@ def inputs(encoder, sentences, sequence_length):
         words, `None` for a word that has none or does not fit; and the number of these words.
     """
     words = [word for sentence in sentences for word in sentence]
-    tokens = iter(text_encoders.words_to_tokens(encoder.tokenizer, words)[0])
+    tokens = iter(encoders.words_to_tokens(encoder.tokenizer, words)[0])
     rows, places, left_out = [], [], 0
     for sentence in sentences:
         row, found = [], []
@@ -204,7 +206,7 @@ def inputs(encoder, sentences, sequence_length):
             row += ids if fits else []
         rows.append([row])
         places.append(found)
-    return text_encoders.pack(encoder, rows, sequence_length), places, left_out
+    return encoders.pack(encoder, rows, sequence_length), places, left_out
 
 
 if __name__ == "__main__":

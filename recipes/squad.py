@@ -26,7 +26,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gimlp import applications
-from recipes import command_line, fine_tuning, generated_text, runs, spans, squad_scores, streams
+from recipes.common import command_line, runs, streams
+from recipes.text import fine_tuning, spans, squad_scores, synthetic
 
 PROGRAM = "python -m recipes.squad"
 
@@ -119,7 +120,7 @@ def load(config):
     if kind.startswith("generated"):
         unanswerable = 0.3 if kind == "generated_v2" else 0.0
         train, test = (
-            [spans.Question(title="", **x) for x in generated_text.questions(n, seed, unanswerable)]
+            [spans.Question(title="", **x) for x in synthetic.questions(n, seed, unanswerable)]
             for n, seed in ((1500, 0), (300, 1))
         )
     elif config.held_out:

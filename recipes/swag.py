@@ -23,7 +23,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gimlp import applications
-from recipes import command_line, fine_tuning, generated_text, streams
+from recipes.common import command_line, streams
+from recipes.text import fine_tuning, synthetic
 
 PROGRAM = "python -m recipes.swag"
 
@@ -62,7 +63,7 @@ def main(arguments=None):
 
 def generated(config):
     """Returns generated training and test examples: triples of context, choices and label."""
-    return generated_text.continuations(1000, seed=0), generated_text.continuations(300, seed=1)
+    return synthetic.continuations(1000, seed=0), synthetic.continuations(300, seed=1)
 
 
 def piqa(config):

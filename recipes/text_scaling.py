@@ -22,7 +22,9 @@ from typing import Literal
 import keras
 import numpy as np
 
-from recipes import command_line, devices, masked_text, mlm_pretraining, runs
+from recipes import mlm_pretraining
+from recipes.common import command_line, devices, runs
+from recipes.text import masking
 
 PROGRAM = "python -m recipes.text_scaling"
 STATUS = pathlib.Path("/proc/self/status")  # of Linux
@@ -164,7 +166,7 @@ def random_batch(config, names):
     """Returns inputs of random tokens, and what the masked ones are to be."""
     rng = np.random.default_rng(0)
     shape = (config.batch_size, config.sequence_length)
-    masks = masked_text.masks(config.sequence_length, config.mask_rate)
+    masks = masking.masks(config.sequence_length, config.mask_rate)
     positions = np.stack([rng.permutation(shape[1])[:masks] for _ in range(shape[0])])
     x = {
         "token_ids": rng.integers(config.vocabulary_size, size=shape).astype("int32"),

@@ -46,34 +46,31 @@ TEXT_MODELS = {
         *("aMLP_MLM_Base", "aMLP_MLM_Large"),
     ),
 }
-TASKS = (
-    *("TextClassifier", "MaskedLM", "Tokenizer"),
-    *("TextClassifierPreprocessor", "MaskedLMPreprocessor"),
+TEXT_TASKS = tuple(
+    f"{family}{task}"
+    for family in ("giBERT", "giRoBERTa", "giDeBERTaV3", "gMLP")
+    for task in (
+        *("TextClassifier", "MaskedLM", "Tokenizer"),
+        *("TextClassifierPreprocessor", "MaskedLMPreprocessor"),
+    )
 )
 HEADS = ("TextRegressor", "MultipleChoice", "TokenClassifier", "SpanExtractor")
-MODULES = {"giBERT": "gi_bert", "giRoBERTa": "gi_roberta", "giDeBERTaV3": "gi_deberta_v3"}
-MODULES |= {"gMLP": "gmlp_mlm"}  # the name of its tasks; `gMLP` itself is the one for images
-MODULES |= {f"{name}{task}": MODULES[name] for name in MODULES for task in TASKS}
-MODULES |= {"gMLP_MLM": "gmlp_mlm"}
-MODULES |= dict.fromkeys(HEADS, "text_tasks")
-MODULES |= {name: module for module, names in TEXT_MODELS.items() for name in names}
+TEXT = ("giBERT", "giRoBERTa", "giDeBERTaV3", "gMLP_MLM", *TEXT_TASKS, *HEADS)
+TEXT = (*TEXT, *(name for names in TEXT_MODELS.values() for name in names))
 
 
 def __getattr__(name):
-    if name not in MODULES:
+    if name not in TEXT:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        # All of them: a preset of any can be met, by a head or by KerasHub, once one is in use.
-        modules = {
-            module: importlib.import_module(f"{__name__}.{module}") for module in MODULES.values()
-        }
+        text = importlib.import_module(f"{__name__}.text")
     except ModuleNotFoundError as error:
         if error.name not in ("keras_hub", "keras_nlp"):
             raise
         raise ImportError(
             f'KerasHub is needed for {name}: pip install "keras_gimlp[nlp]"'
         ) from error
-    return getattr(modules[MODULES[name]], name)
+    return getattr(text, name)
 
 
 def list_models(kind="image"):

@@ -17,7 +17,9 @@ import pytest
 import tensorflow as tf
 
 from keras_gimlp import applications
-from recipes import image_classification, image_data, runs
+from recipes import image_classification
+from recipes.common import runs
+from recipes.images import datasets
 from tests.conftest import ROOT
 
 TINY = ("--model_args", "patch_size=4", "depth=2", "dim=8", "ffn_dim=16")
@@ -169,7 +171,7 @@ def test_a_run_writes_its_folder(finished):
 
 def test_optimizer_decays_matrices_and_neither_biases_nor_norms():
     config = image_classification.Config(model_args=TINY[1:])
-    model = image_classification.build_model(config, image_data.digits())
+    model = image_classification.build_model(config, datasets.digits())
     model.compile(image_classification.build_optimizer(config, model, 22), "mse")
     model.optimizer.build(model.trainable_variables)
     # Far from zero, and without gradients: what changes then is decay alone.
@@ -190,7 +192,7 @@ def test_options_of_the_optimizer_arrive():
     config = image_classification.Config(
         model_args=TINY[1:], ema=0.9, accumulation_steps=4, clip_norm=0.5, weight_decay=0.1
     )
-    model = image_classification.build_model(config, image_data.digits())
+    model = image_classification.build_model(config, datasets.digits())
     optimizer = image_classification.build_optimizer(config, model, 100)
     assert optimizer.use_ema
     assert optimizer.ema_momentum == 0.9
@@ -217,7 +219,7 @@ def test_saved_model_is_the_moving_average_that_was_tested_on_every_image(tmp_pa
         weights(tmp_path / "last"), weights(tmp_path / "average"), strict=True
     ):
         assert np.abs(last - average).max() > 1e-5
-    images, labels = zip(*[(x.numpy(), int(y)) for x, y in image_data.digits().test], strict=True)
+    images, labels = zip(*[(x.numpy(), int(y)) for x, y in datasets.digits().test], strict=True)
     assert len(images) == 360
     for folder in (tmp_path / "last", tmp_path / "average"):
         model = keras.saving.load_model(folder / "model.keras")
@@ -339,13 +341,13 @@ def test_a_run_killed_before_it_wrote_anything_starts_again(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path, monkeypatch):
-    original = image_data.training_batches
+    original = datasets.training_batches
 
     def poisoned(*arguments):
         numbered = original(*arguments).enumerate()
         return numbered.map(lambda i, xy: (xy[0] * tf.where(i < 3, 1.0, float("nan")), xy[1]))
 
-    monkeypatch.setattr(image_data, "training_batches", poisoned)
+    monkeypatch.setattr(datasets, "training_batches", poisoned)
     options = (*SHORT, "--epochs", "4", "--run_dir", tmp_path)
     with pytest.raises(SystemExit, match="became nan in epoch 2, .* good state, after 1 epochs"):
         run(*options)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from keras_gimlp import applications
-from recipes import fine_tuning, glue, inhibition_study, ner, squad, swag, text_encoders
+from recipes import glue, inhibition_study, ner, squad, swag
+from recipes.text import encoders, fine_tuning
 from tests.test_package import BACKENDS, python
 
 RECIPES = {"glue": glue, "squad": squad, "swag": swag, "ner": ner}
@@ -58,7 +59,7 @@ def test_every_recipe_compares_the_plain_with_the_gated_encoder(name, config, sc
     assert (tmp_path / "results.md").read_text().count("| giBERT | 0.3 | gelu | 1 |") == 1
 
 
-@pytest.mark.parametrize("model", text_encoders.MODELS)
+@pytest.mark.parametrize("model", encoders.MODELS)
 def test_every_encoder_is_trained_by_name(model, tmp_path):
     run(glue, tmp_path, "--model", model)
     assert results(tmp_path)[0]["model"] == model

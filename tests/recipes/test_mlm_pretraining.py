@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from keras_gimlp import applications
-from recipes import fill_masks, masked_text, mlm_pretraining, text_encoders
+from recipes import fill_masks, mlm_pretraining
+from recipes.text import encoders, masking
 
 SMALL = ("--depth", "1", "--dim", "8", "--ffn_dim", "16", "--vocabulary_size", "60")
 SHORT = ("--sequence_length", "12", "--batch_size", "4", "--warmup_steps", "1")
@@ -38,7 +39,7 @@ def rows(folder):
 @pytest.fixture
 def tokenizer(fresh_state):
     # After the seed is set, at which TensorFlow forgets the models of SentencePiece.
-    return applications.gMLPTokenizer(proto=text_encoders.sentence_piece(LINES, 60))
+    return applications.gMLPTokenizer(proto=encoders.sentence_piece(LINES, 60))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_masks_are_filled_by_what_was_learnt(arguments, tmp_path, capsys):
     path = tmp_path / "text.txt"
     path.write_text(f"{NUMBERS}\n" * 100)
     # One token a word.
-    words = text_encoders.sentence_piece([NUMBERS] * 100 + NUMBERS.split() * 50, 40)
+    words = encoders.sentence_piece([NUMBERS] * 100 + NUMBERS.split() * 50, 40)
     (tmp_path / "words.model").write_bytes(words)
     learning = ("--dim", "32", "--ffn_dim", "128", "--steps", "100", "--test_every", "100")
     learning = (*learning, "--learning_rate", "0.01", *arguments)
@@ -118,7 +119,7 @@ def test_masks_are_filled_by_what_was_learnt(arguments, tmp_path, capsys):
 
 
 def test_what_follows_a_mask_without_a_space_is_tokenized_so():
-    word_pieces = text_encoders.kind("BERT", "Tokenizer")
+    word_pieces = encoders.kind("BERT", "Tokenizer")
     tokenizer = word_pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", ".", "##b"])
     for text, expected in ((".", [6]), (" .", [6]), ("b", [7]), (" a.", [5, 6]), ("", [])):
         assert fill_masks.tokens(tokenizer, text, after_word=True) == expected
@@ -132,7 +133,7 @@ def test_a_preset_that_is_none_is_refused(tmp_path):
 
 def test_a_text_is_packed_without_gaps(tokenizer):
     texts = tf.data.Dataset.from_tensor_slices(LINES)
-    examples = np.array(list(masked_text.packed(texts, tokenizer, 12, True).as_numpy_iterator()))
+    examples = np.array(list(masking.packed(texts, tokenizer, 12, True).as_numpy_iterator()))
     tokens = [token for line in LINES for token in np.asarray(tokenizer(line)).tolist()]
     assert examples.shape == (len(tokens) // 10, 12)
     assert set(examples[:, 0]) == {tokenizer.start_token_id}
@@ -142,7 +143,7 @@ def test_a_text_is_packed_without_gaps(tokenizer):
 
 def test_masks_follow_the_rule_and_depend_on_seed_and_number_alone(tokenizer):
     names = ("token_ids", "padding_mask", "segment_ids")
-    mask = masked_text.masking(tokenizer, 102, 0.15, seed=0, names=names)
+    mask = masking.masking(tokenizer, 102, 0.15, seed=0, names=names)
     word = tokenizer.vocabulary_size() - 1
     ids = tf.constant([tokenizer.start_token_id, *[word] * 100, tokenizer.end_token_id])
     shown, positions = [], []
@@ -168,7 +169,7 @@ def test_masks_follow_the_rule_and_depend_on_seed_and_number_alone(tokenizer):
     assert counts[1:101].min() > 30
     again, _ = mask(tf.constant(399, tf.int64), ids)
     np.testing.assert_array_equal(again["mask_positions"], positions[-1])
-    other = masked_text.masking(tokenizer, 102, 0.15, seed=1, names=names)
+    other = masking.masking(tokenizer, 102, 0.15, seed=1, names=names)
     x, _ = other(tf.constant(399, tf.int64), ids)
     assert (x["mask_positions"].numpy() != positions[-1]).any()
 
@@ -183,10 +184,10 @@ def test_a_tokenizer_is_used_again(text, tmp_path, tokenizer):
 def test_test_files_are_tested_on(text, tmp_path):
     (tmp_path / "test.txt").write_text("the old fox sees the red ship\n" * 20)
     config = mlm_pretraining.Config(files=(str(text),), test_files=(str(tmp_path / "test.txt"),))
-    data = masked_text.load(config)
+    data = masking.load(config)
     assert len(list(data.train)) == len(LINES)
     assert len(list(data.test)) == 20
-    parts = masked_text.load(mlm_pretraining.Config(files=(str(text),), held_out=0.25))
+    parts = masking.load(mlm_pretraining.Config(files=(str(text),), held_out=0.25))
     lines = [
         line.decode() for part in (parts.train, parts.test) for line in part.as_numpy_iterator()
     ]
@@ -195,7 +196,7 @@ def test_test_files_are_tested_on(text, tmp_path):
 
 
 def test_the_default_text_is_prose_that_python_carries():
-    data = masked_text.load(mlm_pretraining.Config())
+    data = masking.load(mlm_pretraining.Config())
     assert sum(len(line) for line in data.train.as_numpy_iterator()) > 100_000
 
 
@@ -238,7 +239,7 @@ def test_files_that_are_no_text_are_refused(content, message, tmp_path):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(SystemExit, match=message):
-        masked_text.load(mlm_pretraining.Config(files=(str(path),)))
+        masking.load(mlm_pretraining.Config(files=(str(path),)))
 
 
 def test_a_tokenizer_that_is_none_is_refused(text, tmp_path):

@@ -5,20 +5,21 @@ import itertools
 import numpy as np
 import pytest
 
-from recipes import generated_text, spans, squad, squad_scores, text_encoders
-from tests.test_text_tasks import SIZES
+from recipes import squad
+from recipes.text import encoders, spans, squad_scores, synthetic
+from tests.applications.text.test_tasks import SIZES
 
 CONTEXT = "Jānis (born 1951, in Rīga) won  the U.S. Open\nin 1979.  He didn't play it again."
 
 
 @pytest.fixture(scope="module", params=["BERT", "RoBERTa", "DeBERTaV3"])
 def encoder(request):
-    texts = [x["context"] for x in generated_text.questions(200, seed=0)]
+    texts = [x["context"] for x in synthetic.questions(200, seed=0)]
     texts += [CONTEXT, "Who won the U.S. Open?"]
-    tokenizer = text_encoders.new_tokenizer(request.param, texts, 120)
+    tokenizer = encoders.new_tokenizer(request.param, texts, 120)
     sizes = SIZES | {"vocabulary_size": tokenizer.vocabulary_size()}
-    backbone = text_encoders.kind(request.param, "Backbone")(**sizes)
-    return text_encoders.TextEncoder(request.param, backbone, tokenizer)
+    backbone = encoders.kind(request.param, "Backbone")(**sizes)
+    return encoders.TextEncoder(request.param, backbone, tokenizer)
 
 
 def question(context, answer, number=0, title="title"):
@@ -74,7 +75,7 @@ def test_questions_that_are_too_long_are_cut_off_and_counted(encoder):
     questions = [question(CONTEXT, "1951")]
     windows = spans.windows(encoder, questions, sequence_length=100, question_length=2, stride=50)
     assert windows.shortened == 1
-    assert windows.first[0] == 2 + 1 + len(text_encoders.separator(encoder))
+    assert windows.first[0] == 2 + 1 + len(encoders.separator(encoder))
 
 
 def test_an_answer_that_a_window_does_not_hold_is_labelled_with_the_first_token(encoder):

@@ -1,0 +1,90 @@
+"""Attention whose queries and keys are gated, around the attention layers of Keras and KerasHub.
+
+It uses their private names; `tests/applications/text/test_gated_encoders.py` notices when these change.
+"""
+
+import keras
+from keras import ops
+
+from keras_gimlp.layers import GateWithInhibition
+
+
+class GatedAttention(keras.layers.Layer):
+    """Attention whose query and key projections are multiplied by gates with inhibition.
+
+        q, k = g_q * (h W_q + b_q), g_k * (h W_k + b_k)    with the gates of h
+
+    Args:
+        attention: A built attention layer, whose weights this layer goes on using.
+        gate_query: Whether the queries are gated.
+        gate_key: Whether the keys are gated.
+        **kwargs: Arguments of `GateWithInhibition`.
+    """
+
+    def __init__(self, attention, gate_query, gate_key, dtype, **kwargs):
+        super().__init__(dtype=dtype, name="gated_attention")
+        self.attention = attention
+        self.gate_query = gate_query
+        self.gate_key = gate_key
+        self.gate = GateWithInhibition(
+            gates=gate_query + gate_key, dtype=dtype, name="gate", **kwargs
+        )
+
+    def gated(self, query, key, hidden, attention_mask):
+        """Multiplies projections, `(batch, tokens, heads, size)`, by the gates of `hidden`."""
+        # What no token may attend to is padding.
+        mask = None if attention_mask is None else ops.any(attention_mask, axis=-2)
+        gates = iter(ops.split(self.gate(hidden, mask=mask), self.gate.gates, axis=-1))
+        if self.gate_query:
+            query = query * ops.reshape(next(gates), ops.shape(query))
+        if self.gate_key:
+            key = key * ops.reshape(next(gates), ops.shape(key))
+        return query, key
+
+
+class GatedMultiHeadAttention(GatedAttention):
+    """Around `keras.layers.MultiHeadAttention`."""
+
+    def call(self, query, value, attention_mask=None, training=None):
+        attention = self.attention
+        q, k = self.gated(
+            attention._query_dense(query), attention._key_dense(value), query, attention_mask
+        )
+        mask = attention._compute_attention_mask(query, value, attention_mask=attention_mask)
+        output, _ = attention._compute_attention(
+            q, k, attention._value_dense(value), mask, training
+        )
+        return attention._output_dense(output)
+
+
+class GatedDisentangledAttention(GatedAttention):
+    """Around the attention of KerasHub's DeBERTaV3.
+
+    The gated queries and keys enter the terms between contents and positions too. The projections
+    of the relative positions are not gated.
+    """
+
+    def call(self, inputs, rel_embeddings, attention_mask=None, training=None):
+        attention = self.attention
+        q, k = self.gated(
+            attention._query_dense(inputs), attention._key_dense(inputs), inputs, attention_mask
+        )
+        output, _ = attention._compute_attention(
+            q, k, attention._value_dense(inputs), rel_embeddings, attention_mask, training
+        )
+        return attention._output_dense(ops.reshape(output, ops.shape(inputs)))
+
+
+def add_gates(encoder_layer, wrapper, **kwargs):
+    """Puts a gated attention in the place of the attention of a KerasHub encoder layer."""
+    attention = encoder_layer._self_attention_layer
+    gated = wrapper(attention, dtype=encoder_layer.dtype_policy, **kwargs)
+    hidden_dim = encoder_layer._feedforward_output_dense.units
+    with keras.name_scope(encoder_layer.name), keras.name_scope(gated.name):
+        gated.gate.build((None, None, hidden_dim))
+    gated.built = True
+    # A built layer takes new state only while it is unlocked, as Keras does it for LoRA.
+    encoder_layer._tracker.unlock()
+    encoder_layer._self_attention_layer = gated
+    encoder_layer._tracker.lock()
+    return gated

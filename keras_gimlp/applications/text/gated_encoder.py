@@ -1,0 +1,205 @@
+"""What giBERT, giRoBERTa and giDeBERTaV3 share: gates in an encoder of KerasHub."""
+
+import hashlib
+import json
+import pathlib
+
+import keras
+from keras import ops
+
+from keras_gimlp.applications.text.gated_attention import add_gates
+from keras_gimlp.applications.text.pretrained import backbone_class, load_encoder
+from keras_gimlp.weights.fetching import needed
+from keras_gimlp.weights.loading import fill
+from keras_gimlp.weights.published_file import read_safetensors
+
+
+class GatedEncoder:
+    """Mixed into a KerasHub backbone, multiplies its queries and keys by gates with inhibition.
+
+    A class that mixes it in names the plain backbone (`plain_cls`) and the layer around its
+    attention (`attention_cls`), and hands its own arguments to `gated_init`.
+    """
+
+    plain_cls = None
+    attention_cls = None
+
+    def gated_init(
+        self,
+        weights,
+        sizes,
+        *,
+        inhibition,
+        gate_query,
+        gate_key,
+        gated_layers,
+        scope,
+        activation,
+        rank,
+        trainable,
+        dtype,
+        **kwargs,
+    ):
+        """Builds the plain encoder, puts the gates in, and takes over the weights of a preset.
+
+        `sizes` are the encoder's own arguments, of which those that are `None` come from the
+        preset; the others are those of the classes.
+        """
+        plain = None
+        if weights is not None:
+            plain = load_encoder(weights, self.plain_cls)
+            theirs = plain.get_config()
+            sizes = {
+                name: theirs[name] if value is None else value for name, value in sizes.items()
+            }
+        missing = [name for name, value in sizes.items() if value is None]
+        if missing:
+            raise ValueError(
+                f"`{type(self).__name__}` needs `weights`, or its sizes. Missing: "
+                f"{', '.join(missing)}. Received: weights={weights!r}"
+            )
+        if not (gate_query or gate_key):
+            raise ValueError(
+                "`gate_query` or `gate_key` must be true, or both. Received: "
+                f"gate_query={gate_query}, gate_key={gate_key}"
+            )
+        depth = sizes["num_layers"]
+        if gated_layers is not None and not 1 <= gated_layers <= depth:
+            raise ValueError(
+                f"`gated_layers` must be None for all layers, or the number of the last layers to "
+                f"gate, 1 to {depth}. Received: gated_layers={gated_layers}"
+            )
+        if trainable not in (True, False, "gates"):
+            raise ValueError(
+                f'`trainable` must be True, False or "gates". Received: trainable={trainable!r}'
+            )
+        self.plain_cls.__init__(self, **sizes, dtype=dtype, **kwargs)
+        self.inhibition = inhibition
+        self.gate_query = gate_query
+        self.gate_key = gate_key
+        self.gated_layers = gated_layers
+        self.scope = scope
+        self.activation = keras.activations.get(activation)
+        self.rank = rank
+        self.weights_source = None if weights is None else str(weights)
+        self.gated_attention_layers = [
+            add_gates(
+                layer,
+                self.attention_cls,
+                gate_query=gate_query,
+                gate_key=gate_key,
+                inhibition=inhibition,
+                scope=scope,
+                activation=activation,
+                hidden_units=rank,
+            )
+            for layer in self.transformer_layers[-(gated_layers or depth) :]
+        ]
+        if plain is not None:
+            theirs = {variable.path: variable for variable in plain.weights}
+            for variable in self.encoder_variables():
+                # As an array: a variable of another model may be deleted with it.
+                variable.assign(ops.convert_to_numpy(theirs[variable.path]))
+        self.train_gates_alone = trainable == "gates"
+        if self.train_gates_alone:
+            self.freeze_encoder()
+        else:
+            self.trainable = trainable
+
+    def gate_variables(self):
+        """Returns the variables of all gates."""
+        return [v for layer in self.gated_attention_layers for v in layer.gate.weights]
+
+    def encoder_variables(self):
+        """Returns the variables that the plain encoder has too."""
+        gates = {id(variable) for variable in self.gate_variables()}
+        return [variable for variable in self.weights if id(variable) not in gates]
+
+    def freeze_encoder(self):
+        """Leaves only the gates trainable."""
+        gates = {
+            id(x) for layer in self.gated_attention_layers for x in layer.gate._flatten_layers()
+        }
+        for layer in self._flatten_layers(include_self=False):
+            # A layer hands its own state down to those in it: only the innermost are told.
+            if id(layer) not in gates and not list(layer._flatten_layers(include_self=False)):
+                layer.trainable = False
+        for variable in self.encoder_variables():
+            variable.trainable = False
+
+    def save_gates(self, path):
+        """Writes the gates alone to a `.safetensors` file, with the hash of the encoder.
+
+        Args:
+            path: Path ending in `.safetensors`. A file that is there is replaced.
+        """
+        if pathlib.Path(path).suffix != ".safetensors":
+            raise ValueError(f"`path` must end in .safetensors. Received: path={str(path)!r}")
+        tensors = {v.path: ops.convert_to_numpy(v).copy() for v in self.gate_variables()}
+        record = {
+            "encoder": self.encoder_hash(),
+            "weights": str(self.weights_source),
+            "gates": json.dumps(self.gate_config()),
+        }
+        needed("safetensors.numpy", "write .safetensors files").save_file(
+            tensors, path, metadata=record
+        )
+
+    def load_gates(self, path):
+        """Fills the gates from a file of `save_gates`, or raises and leaves them as they were.
+
+        Raises:
+            ValueError: If the file is damaged, of gates of another form, or for other encoder
+                weights.
+        """
+        tensors = read_safetensors(path)
+        with needed("safetensors", "read .safetensors files").safe_open(path, "np") as file:
+            record = file.metadata() or {}
+        if json.loads(record.get("gates", "null")) != self.gate_config():
+            raise ValueError(
+                f"The gates in the file are of another form, {record.get('gates')}, than these, "
+                f"{json.dumps(self.gate_config())}. Received: path={str(path)!r}"
+            )
+        if record.get("encoder") != self.encoder_hash():
+            raise ValueError(
+                "The gates in the file were trained with other encoder weights, those of "
+                f"{record.get('weights')}. Received: path={str(path)!r}"
+            )
+        fill(self.name, {v.path: v for v in self.gate_variables()}, tensors, f"path={str(path)!r}")
+
+    def encoder_hash(self):
+        """Returns the SHA-256 of the encoder's weights."""
+        digest = hashlib.sha256()
+        for variable in sorted(self.encoder_variables(), key=lambda v: v.path):
+            digest.update(variable.path.encode())
+            digest.update(ops.convert_to_numpy(ops.cast(variable.value, "float32")).tobytes())
+        return digest.hexdigest()
+
+    def gate_config(self):
+        return {
+            "inhibition": self.inhibition,
+            "gate_query": self.gate_query,
+            "gate_key": self.gate_key,
+            "gated_layers": self.gated_layers,
+            "scope": self.scope,
+            "activation": keras.activations.serialize(self.activation),
+            "rank": self.rank,
+        }
+
+    def get_config(self):
+        config = super().get_config() | self.gate_config()
+        return config | ({"trainable": "gates"} if self.train_gates_alone else {})
+
+    @classmethod
+    def from_preset(cls, preset, load_weights=True, **kwargs):
+        """Builds the model from a preset of this class, or from one of the plain encoder.
+
+        Args:
+            preset: What `weights` takes, or a folder of `save_to_preset`.
+            load_weights: Whether the weights are loaded too. Of a plain encoder they always are.
+            **kwargs: Arguments of the class, which replace those of the preset.
+        """
+        found = backbone_class(preset)
+        if found is not None and issubclass(found, cls):
+            return super().from_preset(preset, load_weights=load_weights, **kwargs)
+        return cls(weights=preset, **kwargs)

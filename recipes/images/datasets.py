@@ -1,0 +1,325 @@
+"""Images with class labels: three sources, one `tf.data` pipeline.
+
+Every random number of the pipeline but those of RandAugment, RandomErasing, MixUp and CutMix is a
+function of the seed and of the image's number in the run, so that a continued run draws what the
+uninterrupted run would have drawn.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from recipes.common import streams
+from recipes.common.command_line import one_of
+
+IMAGE_FILES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+HELD_OUT = 0.2  # fraction of the images that tests, where a source has no split of its own
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageData:
+    """A source of images. Both sets hold pairs, something to decode and a label, in fixed order."""
+
+    class_names: tuple[str, ...]
+    channels: int
+    train: tf.data.Dataset
+    test: tf.data.Dataset
+    train_size: int
+    test_size: int
+    decode: Callable  # to uint8 pixels of shape (height, width, channels)
+
+
+def load(data, data_dir, train_split, test_split):
+    """Returns the data set named `data`: `"digits"`, `"folder"`, or a name of TensorFlow Datasets.
+
+    Args:
+        data: Name of the data set.
+        data_dir: Where it lies. For `"folder"` a folder with one folder of images a class, or with
+            `train` and `val` (or `validation`, `test`) above those. For TensorFlow Datasets the
+            folder it keeps its data in, `None` for its default.
+        train_split: Name of the split to train on, for TensorFlow Datasets.
+        test_split: Name of the split to test on, `None` for `validation`, or else `test`.
+    """
+    if data == "digits":
+        return digits()
+    if data == "folder":
+        return folder(data_dir)
+    return tensorflow_datasets(data, data_dir, train_split, test_split)
+
+
+def digits():
+    """The 1,797 handwritten digits of 8 x 8 pixels in scikit-learn; a fifth is held out."""
+    images, labels = load_digits(return_X_y=True)
+    images = np.round(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype("uint8")
+    return _held_out(images, labels, tuple("0123456789"), channels=1, decode=lambda image: image)
+
+
+def folder(root):
+    """A folder of class folders, with or without `train` and `val` folders above them."""
+    if root is None or not pathlib.Path(root).is_dir():
+        raise SystemExit(
+            "--data folder needs --data_dir, a folder with one folder of images a class. "
+            f"Received: --data_dir {root}"
+        )
+    root = pathlib.Path(root)
+    test_roots = [root / name for name in ("val", "validation", "test") if (root / name).is_dir()]
+    if not (root / "train").is_dir() or not test_roots:
+        files, labels, names = _labeled_files(root)
+        return _held_out(files, labels, names, channels=3, decode=_read_image)
+    files, labels, names = _labeled_files(root / "train")
+    test_files, test_labels, test_names = _labeled_files(test_roots[0])
+    if names != test_names:
+        raise SystemExit(
+            f"{root / 'train'} and {test_roots[0]} must hold the same classes. These stand in one "
+            f"of them alone: {', '.join(sorted(set(names) ^ set(test_names)))}"
+        )
+    return _from_arrays(files, labels, test_files, test_labels, names, 3, _read_image)
+
+
+def tensorflow_datasets(data, data_dir, train_split, test_split):
+    """A data set of TensorFlow Datasets that has images and class labels, by name."""
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(data, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        one_of(data, ["digits", "folder", *tfds.list_builders()], "data set")
+        raise
+    streams.prepare(builder)
+    features = dict(builder.info.features)
+    if not isinstance(features.get("image"), tfds.features.Image) or not isinstance(
+        features.get("label"), tfds.features.ClassLabel
+    ):
+        raise SystemExit(
+            f"The data set {data!r} has no feature `image` with a class `label`, but "
+            f"{', '.join(features)}: image classification needs both."
+        )
+    splits = builder.info.splits
+    test_split = test_split or ("validation" if "validation" in splits else "test")
+    train, test = (
+        builder.as_dataset(
+            split=one_of(split, splits, f"split of {data}"),
+            decoders={"image": tfds.decode.SkipDecoding()},
+        ).map(lambda example: (example["image"], example["label"]))
+        for split in (train_split, test_split)
+    )
+    return ImageData(
+        class_names=tuple(features["label"].names),
+        channels=features["image"].shape[-1],
+        train=train,
+        test=test,
+        train_size=splits[train_split].num_examples,
+        test_size=splits[test_split].num_examples,
+        decode=features["image"].decode_example,
+    )
+
+
+def training_batches(data, config, preprocess, first_epoch, steps_per_epoch):
+    """Returns all batches of the epochs from `first_epoch` on, as one stream.
+
+    Args:
+        data: An `ImageData`.
+        config: The recipe's configuration.
+        preprocess: Function from float pixels in [0, 255] to what the model takes.
+        first_epoch: Integer, 0 in a new run.
+        steps_per_epoch: Integer, batches of one epoch.
+    """
+    per_epoch = steps_per_epoch * config.batch_size
+    augment = augmentation(config, data.channels)
+    mix = mixing(config)
+
+    def prepare(number, example):
+        image, label = example
+        seed = tf.stack([tf.constant(config.seed, tf.int64), number])
+        image = augment(data.decode(image), seed)
+        return image, tf.one_hot(label, len(data.class_names))
+
+    examples = streams.epochs(
+        data.train,
+        per_epoch,
+        shuffle_buffer=config.shuffle_buffer,
+        seed=config.seed,
+        first_epoch=first_epoch,
+        epochs=config.epochs,
+    )
+    numbers = tf.data.Dataset.counter(first_epoch * per_epoch)
+    return (
+        tf.data.Dataset.zip((numbers, examples))
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(config.batch_size, drop_remainder=True)
+        .map(mix, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(lambda images, labels: (preprocess(images), labels))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def test_batches(data, config, preprocess):
+    """Returns the whole test set in order; its last batch may be smaller than the others."""
+
+    def prepare(image, label):
+        image = resize_and_crop(data.decode(image), config.image_size, config.test_crop)
+        image = tf.ensure_shape(image, (config.image_size, config.image_size, data.channels))
+        return image, tf.one_hot(label, len(data.class_names))
+
+    return (
+        data.test.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(config.batch_size)
+        .map(lambda images, labels: (preprocess(images), labels))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def augmentation(config, channels):
+    """Returns the function from one image of any size, and a seed, to one augmented image."""
+    size = config.image_size
+    layers = []
+    if config.rand_augment_ops:
+        layers.append(
+            keras.layers.RandAugment(
+                value_range=(0, 255),
+                num_ops=config.rand_augment_ops,
+                factor=config.rand_augment_factor,
+                seed=config.seed,
+                dtype="float32",
+            )
+        )
+    if config.random_erasing:
+        layers.append(
+            keras.layers.RandomErasing(
+                factor=(config.random_erasing, config.random_erasing),
+                value_range=(0, 255),
+                seed=config.seed,
+                dtype="float32",
+            )
+        )
+
+    def augment(image, seed):
+        crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
+        if config.resized_crop:
+            image = random_resized_crop(image, size, crop_seed)
+        else:
+            image = resize_and_crop(image, size)
+        if config.crop_padding:
+            padding = [[config.crop_padding] * 2] * 2 + [[0, 0]]
+            image = tf.image.stateless_random_crop(
+                tf.pad(image, padding), (size, size, channels), crop_seed
+            )
+        if config.flip:
+            image = tf.image.stateless_random_flip_left_right(image, flip_seed)
+        image = tf.ensure_shape(image, (size, size, channels))
+        for layer in layers:
+            image = layer(image, training=True)
+        return image
+
+    return augment
+
+
+def mixing(config):
+    """Returns the function that mixes a batch by MixUp or CutMix, each for half of the batches."""
+    layers = []
+    if config.mixup:
+        layers.append(keras.layers.MixUp(config.mixup, seed=config.seed, dtype="float32"))
+    if config.cutmix:
+        alpha = (config.cutmix, config.cutmix)
+        layers.append(keras.layers.CutMix(alpha, seed=config.seed, dtype="float32"))
+
+    def apply(layer, images, labels):
+        mixed = layer({"images": images, "labels": labels}, training=True)
+        return mixed["images"], mixed["labels"]
+
+    def mix(images, labels):
+        if not layers:
+            return images, labels
+        if len(layers) == 1:
+            return apply(layers[0], images, labels)
+        return tf.cond(
+            tf.random.uniform(()) < 0.5,
+            lambda: apply(layers[0], images, labels),
+            lambda: apply(layers[1], images, labels),
+        )
+
+    return mix
+
+
+def random_resized_crop(image, size, seed):
+    """Cuts out 8 to 100 % of the area, 3:4 to 4:3 wide, and resizes it to `size` pixels."""
+    begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
+        tf.shape(image),
+        bounding_boxes=tf.zeros((1, 0, 4)),
+        seed=seed,
+        area_range=(0.08, 1.0),
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        use_image_if_no_bounding_boxes=True,
+    )
+    return _resize(tf.slice(image, begin, extent), (size, size))
+
+
+def resize_and_crop(image, size, crop=1.0):
+    """Resizes the shorter side to `size / crop` pixels and cuts out the middle `size` pixels."""
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    scale = round(size / crop) / tf.minimum(height, width)
+    shape = tf.cast(tf.round([scale * tf.cast(n, scale.dtype) for n in (height, width)]), tf.int32)
+    return tf.image.resize_with_crop_or_pad(_resize(image, shape), size, size)
+
+
+def _resize(image, shape):
+    image = tf.image.resize(tf.cast(image, tf.float32), shape, method="bicubic", antialias=True)
+    return tf.clip_by_value(image, 0.0, 255.0)  # bicubic overshoots
+
+
+def _labeled_files(root):
+    """Returns the image files below `root`, their labels, and the names of the classes."""
+    names = tuple(sorted(path.name for path in root.iterdir() if path.is_dir()))
+    files = [
+        (str(path), label)
+        for label, name in enumerate(names)
+        for path in sorted((root / name).rglob("*"))
+        if path.suffix.lower() in IMAGE_FILES
+    ]
+    empty = set(range(len(names))) - {label for _, label in files}
+    if len(names) < 2 or empty:
+        found = f"these are empty: {', '.join(names[i] for i in sorted(empty))}" if empty else names
+        raise SystemExit(
+            f"{root} must hold two or more folders, one a class, with images "
+            f"({', '.join(IMAGE_FILES)}) in each. Found: {found}"
+        )
+    paths, labels = zip(*files, strict=True)
+    return np.array(paths), np.array(labels), names
+
+
+def _read_image(path):
+    image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
+    image.set_shape((None, None, 3))  # which decode_image does not know of itself
+    return image
+
+
+def _held_out(inputs, labels, class_names, channels, decode):
+    """Splits off the same examples in every run, so that results can be compared."""
+    try:
+        train, test, train_labels, test_labels = train_test_split(
+            inputs, labels, test_size=HELD_OUT, random_state=0, stratify=labels
+        )
+    except ValueError as error:
+        raise SystemExit(
+            f"{len(inputs)} images of {len(class_names)} classes are too few to hold a fifth out "
+            f"with every class in both parts: {error}"
+        ) from error
+    return _from_arrays(train, train_labels, test, test_labels, class_names, channels, decode)
+
+
+def _from_arrays(train, train_labels, test, test_labels, class_names, channels, decode):
+    return ImageData(
+        class_names=class_names,
+        channels=channels,
+        train=tf.data.Dataset.from_tensor_slices((train, train_labels)),
+        test=tf.data.Dataset.from_tensor_slices((test, test_labels)),
+        train_size=len(train),
+        test_size=len(test),
+        decode=decode,
+    )

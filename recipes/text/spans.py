@@ -1,0 +1,158 @@
+"""Questions on texts: windows of tokens for the model, and answers as pieces of the text."""
+
+import dataclasses
+import heapq
+import re
+
+import numpy as np
+
+from recipes.text import encoders
+
+CANDIDATES = 20  # first and last tokens of which answers are made, the best of each window
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A question on a text. Without answers it cannot be answered from the text.
+
+    Attributes:
+        id: Its name in the data set.
+        title: Name of the article that the text is of.
+        context: The text.
+        question: The question.
+        answers: Pairs of a text and the character of `context` at which it begins.
+    """
+
+    id: str
+    title: str
+    context: str
+    question: str
+    answers: tuple[tuple[str, int], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """Windows of the texts of questions, in the order of the questions.
+
+    Attributes:
+        x: The inputs of the model, arrays of `(windows, tokens)`.
+        question: For every window, the number of its question.
+        first: For every window, the place of its first token of the text.
+        begin: For every window, the number of that token in the text.
+        end: For every window, the number of the token after its last one.
+        characters: For every question, where each token of the text begins and ends, `(tokens, 2)`.
+        shortened: How many questions were too long.
+    """
+
+    x: dict
+    question: np.ndarray
+    first: np.ndarray
+    begin: np.ndarray
+    end: np.ndarray
+    characters: list
+    shortened: int
+
+    def __len__(self):
+        return len(self.question)
+
+
+def windows(encoder, questions, *, sequence_length, question_length, stride):
+    """Returns the windows of all questions: beside each question, a part of its text.
+
+    Args:
+        encoder: An `encoders.TextEncoder`.
+        questions: List of `Question`s.
+        sequence_length: Integer, tokens of a window with everything in it.
+        question_length: Integer, most tokens of a question; what is longer is cut off.
+        stride: Integer, tokens by which a window begins after the one before.
+    """
+    contexts = dict.fromkeys(x.context for x in questions)
+    tokens = dict(zip(contexts, tokenized(encoder.tokenizer, contexts), strict=True))
+    asked = tokenized(encoder.tokenizer, [x.question for x in questions])
+    # The tokens before, between and after the two.
+    special = 2 + len(encoders.separator(encoder))
+    rows, places = [], []
+    for number, (x, (asked_ids, _)) in enumerate(zip(questions, asked, strict=True)):
+        asked_ids = asked_ids[:question_length]
+        ids, _ = tokens[x.context]
+        room = sequence_length - special - len(asked_ids)
+        for begin in range(0, max(len(ids), 1), stride):
+            end = min(begin + room, len(ids))
+            rows.append([asked_ids, ids[begin:end]])
+            places.append((number, special - 1 + len(asked_ids), begin, end))
+            if end == len(ids):
+                break
+    return Windows(
+        encoders.pack(encoder, rows, sequence_length),
+        *np.array(places, "int32").reshape(-1, 4).T,
+        characters=[tokens[x.context][1] for x in questions],
+        shortened=sum(len(ids) > question_length for ids, _ in asked),
+    )
+
+
+def tokenized(tokenizer, texts):
+    """Returns for every text its token ids, and where each token begins and ends in it."""
+    words = [list(re.finditer(r"\S+", text)) for text in texts]
+    flat = [match.group() for matches in words for match in matches]
+    parts = iter(zip(*encoders.words_to_tokens(tokenizer, flat), strict=True))
+    found = []
+    for matches in words:
+        ids, characters = [], []
+        for match in matches:
+            tokens, places = next(parts)
+            ids += tokens
+            characters += [(match.start() + a, match.start() + b) for a, b in places]
+        found.append((ids, np.array(characters, "int32").reshape(-1, 2)))
+    return found
+
+
+def labels(windows, questions):
+    """Returns the places of the first and the last token of the answers, `(windows, 2)`.
+
+    Of several answers the first counts. They are 0, the token at the beginning, where the window
+    does not hold the whole answer.
+    """
+    found = np.zeros((len(windows), 2), "int32")
+    for i, number in enumerate(windows.question):
+        if not questions[number].answers:
+            continue
+        text, start = questions[number].answers[0]
+        begins, ends = windows.characters[number].T
+        inside = np.flatnonzero((ends > start) & (begins < start + len(text)))
+        begin, end = windows.begin[i], windows.end[i]
+        if len(inside) and begin <= inside[0] and inside[-1] < end:
+            found[i] = windows.first[i] - begin + inside[[0, -1]]
+    return found
+
+
+def best_answers(windows, questions, outputs, answer_length):
+    """Returns for every question its best answer, its score, and the score of no answer.
+
+    Args:
+        windows: `Windows`.
+        questions: List of `Question`s.
+        outputs: Iterable of the outputs for the windows, `(2, tokens)` each.
+        answer_length: Integer, most tokens of an answer.
+
+    Returns:
+        List of triples. The score of an answer is the sum of the scores of its first and its last
+        token, that of no answer the smallest sum of the token at the beginning.
+    """
+    found = [("", -np.inf, np.inf) for _ in questions]
+    for i, output in enumerate(outputs):
+        number = windows.question[i]
+        best, score, nothing = found[number]
+        nothing = min(nothing, float(output[:, 0].sum()))
+        first = windows.first[i]
+        scores = output[:, first : first + windows.end[i] - windows.begin[i]].astype("float64")
+        candidates = [
+            heapq.nlargest(CANDIDATES, range(len(row)), row.__getitem__) for row in scores
+        ]
+        for a in candidates[0]:
+            for b in candidates[1]:
+                if a <= b < a + answer_length and scores[0, a] + scores[1, b] > score:
+                    score = float(scores[0, a] + scores[1, b])
+                    places = windows.characters[number][windows.begin[i] + np.array([a, b])]
+                    best = questions[number].context[places[0, 0] : places[1, 1]]
+        found[number] = best, score, nothing
+    return found
