@@ -135,16 +135,10 @@ def find(weights, model=None):
     name = text_of(weights)
     meant = model if name == "imagenet" else name
     for entry in CATALOGUE:
-        if name == entry.name or (entry.imagenet and entry.model == meant):
+        if entry.imagenet and entry.model == meant:
             return entry
-    if name.startswith(HUB):
-        repository, *_ = hub_file(name)
-        if repository in REPOSITORIES:
-            return REPOSITORIES[repository]
-    elif name.endswith(OURS):
-        return None
-    elif os.path.basename(name) in FILES:
-        return FILES[os.path.basename(name)][0]
+    if name.endswith(OURS) or known_as(name):
+        return known_as(name)
     if name.startswith(HUB) or name.endswith((".pth", ".safetensors")):
         raise ValueError(
             "Which of the published weights these are cannot be told from the file's name. Give "
@@ -159,6 +153,16 @@ def find(weights, model=None):
         f" There are {', '.join(f'{entry.name} for {entry.built_as}' for entry in known)}. "
         "keras_gimlp.weights.list_weights() has all names."
     )
+
+
+def known_as(name):
+    """Returns the entry that a name, a handle of the hub or a file name is of, or `None`."""
+    for entry in CATALOGUE:
+        if name == entry.name:
+            return entry
+    if name.startswith(HUB):
+        return REPOSITORIES.get(hub_file(name)[0])
+    return FILES.get(published_name(name), (None, ""))[0]
 
 
 def text_of(weights):
@@ -182,4 +186,4 @@ def expected_hash(name):
     Args:
         name: Of a file; on the hub, where many files have the same, the whole handle.
     """
-    return FILES[name][1] if name in FILES else ""
+    return FILES.get(name, (None, ""))[1]

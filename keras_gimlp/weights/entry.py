@@ -1,6 +1,7 @@
 """What is known about one set of published weights."""
 
 import dataclasses
+import os
 
 HUB = "hf://"
 
@@ -14,18 +15,18 @@ class Entry:
         model: Name of the model in `keras_gimlp.applications` that it is for.
         arguments: What the model needs besides its defaults, such as `{"patch_size": 8}`.
         files: Its published files: pairs of an address and the SHA-256 of the content, or as much
-            of it as is published, or nothing. An address is a URL, or
+            of it as is published, or `""`. An address is a URL, or
             `"hf://OWNER/NAME[@REVISION]/FILE"` on the Hugging Face hub. The first file is
-            downloaded: one whose hash is published, if there is any. Where that is a `.pth` file
-            and PyTorch is not installed, it is the first that can be read without.
+            downloaded: one whose hash is published, if there is one. Without PyTorch, it is the
+            first that is not a `.pth` file.
         license: Identifier of the license at its source.
-        mean: Of the channels of the images, pixels in [0, 1].
-        deviation: Standard deviation of the channels.
+        mean: Mean of each channel of the images, for pixels in [0, 1].
+        deviation: Standard deviation of each channel.
         top1: Published ImageNet-1K accuracy in percent, `None` where there is none.
-        top5: The same among the five most probable classes.
+        top5: The same for the five most probable classes.
         imagenet: Whether `weights="imagenet"` means this entry.
-        crop: Part of the resized image's side that was evaluated.
-        interpolation: With which images were resized.
+        crop: Fraction of the resized image's side that was evaluated.
+        interpolation: How images were resized.
         source: Where its figures are published.
     """
 
@@ -116,6 +117,6 @@ def url_of(address):
 def published_name(address):
     """Returns the name of a file; on the hub, where many have the same, its whole handle."""
     if not address.startswith(HUB):
-        return address.rpartition("/")[2]
+        return os.path.basename(address)
     repository, revision, file = hub_file(address)
     return f"{HUB}{repository}{f'@{revision}' if revision else ''}/{file}"

@@ -17,7 +17,7 @@ def export_weights(model, path):
 
     Args:
         model: A model from `keras_gimlp.applications`, also one that was saved and loaded.
-        path: Path ending in `.safetensors` or `.pth`. A file that is there is replaced.
+        path: Path ending in `.safetensors` or `.pth`. An existing file is replaced.
 
     Raises:
         ValueError: If `path` has another ending, or the original implementation has no place for

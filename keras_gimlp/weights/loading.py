@@ -14,11 +14,11 @@ READERS = {".safetensors": read_safetensors, ".pth": read_pth}
 def load_weights(model, weights, fresh=(), unused=(), spatial=None):
     """Fills `model` with published or saved parameters, or raises and leaves `model` as it was.
 
-    A classifier is left out of a model that has none, and keeps its initial weights in a model of
-    another number of classes, which a warning reports.
+    The classifier in the file is left out if the model has none. If only the number of classes
+    differs, the model's classifier keeps its initial weights, which a warning reports.
 
-    A file is not trusted. What it states is compared with the model before its values are read, and
-    these are checked before the first is assigned.
+    Files are not trusted: what a file states is compared with the model before its values are read,
+    and all values are checked before any is assigned.
 
     Args:
         model: A built `keras.Model` from `keras_gimlp.applications`.

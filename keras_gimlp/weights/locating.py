@@ -3,7 +3,7 @@
 import pathlib
 import stat
 
-from keras_gimlp.weights.catalogue import CATALOGUE, OURS, expected_hash, find, text_of
+from keras_gimlp.weights.catalogue import OURS, expected_hash, find, known_as, text_of
 from keras_gimlp.weights.entry import HUB, Entry, hub_file, published_name
 from keras_gimlp.weights.fetching import check_hash, fetch, fetch_from_hub
 from keras_gimlp.weights.messages import printable
@@ -16,11 +16,12 @@ def located(weights, model):
 
     Raises as `load_weights` does about files, before anything is downloaded if possible.
     """
-    if isinstance(weights, Entry) or text_of(weights) in (entry.name for entry in CATALOGUE):
-        entry = find(weights)
+    name = weights.name if isinstance(weights, Entry) else text_of(weights)
+    entry = weights if isinstance(weights, Entry) else known_as(name)
+    if entry is not None:
         check_patches(entry, model)
-        return fetch(entry), f"weights={entry.name!r}, which are of {entry.built_as}"
-    name = text_of(weights)
+        if name == entry.name:
+            return fetch(entry), f"weights={name!r}, which are of {entry.built_as}"
     source = f"weights={printable(repr(name))}"
     file = hub_file(name)[-1] if name.startswith(HUB) else name
     if not file.endswith(OURS + PUBLISHED):

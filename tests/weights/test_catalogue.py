@@ -80,7 +80,7 @@ def test_an_entry_is_found_by_all_that_models_take(given, name):
     assert weights.find(given).name == name
 
 
-@pytest.mark.parametrize("given", [None, "mine.keras", "hf.weights.h5", pathlib.Path("a/b.keras")])
+@pytest.mark.parametrize("given", [None, "mine.keras", "hf.weights.h5", "hf://me/mine/a.keras"])
 def test_files_of_our_own_have_no_entry(given):
     assert weights.find(given) is None
 
@@ -103,7 +103,8 @@ def test_weights_for_other_patches_name_the_argument_before_a_download(exported,
 
     monkeypatch.setattr(locating, "fetch", lambda entry: exported[1])
     tiny_b24 = functools.partial(applications.ResMLP_B24, depth=1, dim=8, input_shape=(16, 16, 3))
-    for given in ("imagenet", "resmlp_big_24_224.fb_distilled_in1k"):
+    names = ("imagenet", "resmlp_big_24_224.fb_distilled_in1k", "resmlpB_24_22k.pth")
+    for given in (*names, "hf://timm/resmlp_big_24_224.fb_in1k"):
         with pytest.raises(ValueError, match=r"ResMLP_B24\(patch_size=8\): add `patch_size=8`"):
             tiny_b24(weights=given)
     with pytest.raises(ValueError, match="of another model"):  # found, fetched, and a gMLP's
