@@ -7,23 +7,30 @@ from keras import ops
 from keras_gimlp import weights as published
 
 
-def preprocess_input(images, weights=None):
+def preprocess_input(images, weights=None, model=None):
     """Scales pixels from [0, 255] to what a model takes.
 
     Args:
-        images: Array or tensor of shape `(..., 3)`; without `weights` of any shape. Integers become
-            floats; the argument itself is left as it is. In a `tf.data` pipeline of another backend
-            than TensorFlow, cast to float first.
-        weights: Which published weights the model is loaded with, since they were trained on
-            different scales: a name in `keras_gimlp.weights.list_weights()`, or the name of a model
-            for its `"imagenet"` weights. `None` scales to [-1, 1], as timm's gMLP and Mixer do, and
-            serves every model that is trained anew. Defaults to `None`.
+        images: Array or tensor of shape `(..., 3)`; of any shape where they are scaled to [-1, 1].
+            Integers become floats; the argument itself is left as it is. In a `tf.data` pipeline of
+            another backend than TensorFlow, cast to float first.
+        weights: What the model was given as `weights`, because published weights were trained on
+            different scales: a name in `keras_gimlp.weights.list_weights()`, the name of a model
+            for its `"imagenet"` weights, `"imagenet"` with `model`, `"hf://timm/NAME"`, or a
+            published file under its own name. A published file that was renamed does not say which
+            it is: give the name in the catalogue instead. `None` scales to [-1, 1], as timm's gMLP
+            and Mixer do, and serves every model that is trained from scratch. So do our own
+            `.weights.h5` and `.keras` files; if such a model was fine-tuned from published weights,
+            name those. Defaults to `None`.
+        model: Name of the model for `weights="imagenet"`. Defaults to `None`.
 
     Returns:
         The scaled images, of the same shape.
 
     Raises:
-        ValueError: If there are no such weights.
+        ValueError: If there are no such weights, `weights` does not tell which they are, or the
+            channels of `images` are not the last axis.
+        TypeError: If `weights` is neither a string nor a path.
 
     Example:
 
@@ -36,13 +43,14 @@ def preprocess_input(images, weights=None):
     applications.preprocess_input(images, weights="CycleMLP_B1")  # 2.25, 2.43, 2.64 by channel
     ```
     """
+    entry = published.find(weights, model)
+    check_channels(images, of_published_weights=entry is not None)
     if isinstance(images, np.ndarray):
         images = images.astype(keras.config.floatx(), copy=False)
     elif not keras.backend.is_float_dtype(keras.backend.standardize_dtype(images.dtype)):
         images = ops.cast(images, keras.config.floatx())
-    if weights is None:
+    if entry is None:
         return images / 127.5 - 1.0
-    entry = published.find(weights)
     dtype = keras.backend.standardize_dtype(images.dtype)
     scale = 1 / (255 * np.asarray(entry.deviation))
     shift = -np.asarray(entry.mean) / np.asarray(entry.deviation)
@@ -51,3 +59,23 @@ def preprocess_input(images, weights=None):
     else:  # an array, or in tf.data a tensor of another backend, which multiplies arrays
         scale, shift = (x.astype(dtype) for x in (scale, shift))
     return images * scale + shift
+
+
+def check_channels(images, of_published_weights):
+    """Raises `ValueError` where the last axis of `images` cannot be that of the channels."""
+    if getattr(images.shape, "rank", 0) is None:  # in tf.data
+        return
+    shape = tuple(images.shape)
+    channels = shape[-1] if shape else None
+    channels_first = len(shape) >= 3 and shape[-3] in (1, 3) and channels not in (1, 3, None)
+    if channels_first:
+        raise ValueError(
+            "`images` must have their channels last, (..., height, width, 3), and these seem to "
+            f"have them first. Move the axis: `ops.moveaxis(images, -3, -1)`. Received: "
+            f"images.shape={shape}"
+        )
+    if of_published_weights and channels not in (3, None):
+        raise ValueError(
+            "`images` must be RGB, of shape (..., 3), for published weights. Received: "
+            f"images.shape={shape}"
+        )

@@ -1,4 +1,4 @@
-"""How the parameters of a model are called and laid out in its published files, both ways."""
+"""How published files name and lay out the parameters of a model, both ways."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,7 +8,10 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """A pair of functions between the published tensor and ours."""
+    """A pair of functions between the published tensor and ours.
+
+    `ours` raises `ValueError` or `IndexError` for a tensor of another rank, and copies nothing.
+    """
 
     ours: Callable
     theirs: Callable
@@ -19,8 +22,8 @@ MATRIX = Layout(np.transpose, np.transpose)
 CONVOLUTION = Layout(lambda t: t.transpose(2, 3, 1, 0), lambda v: v.transpose(3, 2, 0, 1))
 # A matrix in the form of a convolution of one pixel.
 POINTWISE = Layout(lambda t: t.reshape(t.shape[:2]).T, lambda v: v.T[:, :, None, None])
-# A vector with axes for batch and tokens; the ResMLP paper's own files have them not.
-TOKEN_VECTOR = Layout(np.ravel, lambda v: v[None, None])
+# A vector with axes for batch and tokens, which the ResMLP paper's own files lack.
+TOKEN_VECTOR = Layout(lambda t: t.reshape(t.shape[-1:]), lambda v: v[None, None])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,3 +66,13 @@ def affine(ours, theirs):
 
 def scale(ours, theirs):
     return {f"{ours}/alpha": (theirs, VECTOR)}
+
+
+def mlp(ours, theirs):
+    return dense(f"{ours}_expand", f"{theirs}.fc1") | dense(f"{ours}_contract", f"{theirs}.fc2")
+
+
+def ends(embedding, their_embedding, norm_rows=norm):
+    """What comes before the blocks and after them."""
+    rows = convolution(embedding, their_embedding) | norm_rows("norm", "norm")
+    return rows | dense("predictions", "head")

@@ -7,14 +7,15 @@ from keras_gimlp.weights.correspondence import (
     Correspondence,
     convolution,
     dense,
+    ends,
+    mlp,
     norm,
 )
 
 
 def cycle_mlp(model):
     names = {layer.name for layer in model.layers}
-    rows = convolution("stem", "patch_embed.proj") | norm("norm", "norm")
-    rows |= dense("predictions", "head")
+    rows = ends("stem", "patch_embed.proj")
     constants = {}
     stage = block = 0
     while f"stage{stage}_block0_mix_norm" in names:
@@ -23,7 +24,7 @@ def cycle_mlp(model):
         while f"stage{stage}_block{block}_mix_norm" in names:
             ours, theirs = f"stage{stage}_block{block}", f"network.{2 * stage}.{block}"
             rows |= norm(f"{ours}_mix_norm", f"{theirs}.norm1")
-            # Their names are those of the kernel's long side's axis, turned: sfc_h is 1x3.
+            # They are named after the other axis: the kernel of sfc_h is 1 x 3.
             for axis, attribute in (("width", "sfc_h"), ("height", "sfc_w")):
                 rows |= dense(f"{ours}_mix_{axis}/dense", f"{theirs}.attn.{attribute}", POINTWISE)
                 constants[f"{theirs}.attn.{attribute}.offset"] = offsets(
@@ -34,8 +35,7 @@ def cycle_mlp(model):
             rows |= dense(f"{ours}_mix_fuse/expand", f"{theirs}.attn.reweight.fc2")
             rows |= dense(f"{ours}_mix_project", f"{theirs}.attn.proj")
             rows |= norm(f"{ours}_mlp_norm", f"{theirs}.norm2")
-            rows |= dense(f"{ours}_mlp_expand", f"{theirs}.mlp.fc1")
-            rows |= dense(f"{ours}_mlp_contract", f"{theirs}.mlp.fc2")
+            rows |= mlp(f"{ours}_mlp", f"{theirs}.mlp")
             block += 1
         stage, block = stage + 1, 0
     return Correspondence(rows, constants)

@@ -1,11 +1,11 @@
-"""Writes a model's parameters as the projects publish them from which its architecture comes."""
+"""Writes a model's parameters as the project that its architecture comes from publishes them."""
 
 import pathlib
 
 from keras import ops
 
-from keras_gimlp.weights.fetching import needed
-from keras_gimlp.weights.loading import correspondence
+from keras_gimlp.weights.fetching import needed, needed_torch
+from keras_gimlp.weights.published_names import correspondence
 
 
 def export_weights(model, path):
@@ -17,7 +17,7 @@ def export_weights(model, path):
 
     Args:
         model: A model from `keras_gimlp.applications`, also one that was saved and loaded.
-        path: Path ending in `.safetensors` or `.pth`. A file that is there is replaced.
+        path: Path ending in `.safetensors` or `.pth`. An existing file is replaced.
 
     Raises:
         ValueError: If `path` has another ending, or the original implementation has no place for
@@ -43,10 +43,5 @@ def export_weights(model, path):
     if path.suffix == ".safetensors":
         needed("safetensors.numpy", "write .safetensors files").save_file(tensors, path)
         return
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            "PyTorch is needed to write .pth files, whatever the backend: pip install torch"
-        ) from error
+    torch = needed_torch("write .pth files")
     torch.save({"model": {name: torch.from_numpy(t) for name, t in tensors.items()}}, path)

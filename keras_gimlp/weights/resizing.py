@@ -6,6 +6,9 @@ import math
 import numpy as np
 from keras import ops
 
+# Of the file; the matrices that resample take the square of it. More for models that have more.
+MOST_TOKENS = 64 * 64
+
 
 @dataclasses.dataclass(frozen=True)
 class Spatial:
@@ -26,7 +29,8 @@ class Spatial:
             that are written, `None` where the variable has no such axis.
         grid: `(rows, columns)` of the model's tokens.
         resize: Whether files of other grids are accepted: `True` for square ones, `(rows, columns)`
-            of the file's tokens for others.
+            of the file's tokens for others. A file may have 4,096 tokens, or 16 times as many as
+            the model.
     """
 
     axes: dict
@@ -42,17 +46,30 @@ class Spatial:
 
     def fit(self, path, tensor, shape):
         """Returns `tensor` for the variable at `path` of this `shape`; others as they are."""
-        read, written = self.axes_of(path)
-        for axis, is_read in ((read, True), (written, False)):
-            if not self.resize or axis is None or axis >= tensor.ndim:
-                continue
-            grid = self.grid_of_file(tensor.shape[axis])
-            if grid is None or grid == self.grid or math.prod(self.grid) != shape[axis]:
-                continue
+        for axis, (grid, is_read) in self.resized_axes(path, tensor.shape, shape).items():
             # Over an axis that is read, from the right: W R; over one that is written, U W.
             matrix = resampling(self.grid, grid).T if is_read else resampling(grid, self.grid)
             tensor = np.moveaxis(np.tensordot(matrix, tensor, axes=(1, axis)), 0, axis)
         return tensor
+
+    def fit_stored(self, path, tensor, shape):
+        """Returns a `Stored` tensor that `fit` is applied to when it is read, if it has to be."""
+        axes = self.resized_axes(path, tensor.shape, shape)
+        if not axes:
+            return tensor
+        fitted = (shape[i] if i in axes else size for i, size in enumerate(tensor.shape))
+        return tensor.through(lambda t: self.fit(path, t, shape), tuple(fitted))
+
+    def resized_axes(self, path, found, shape):
+        """Returns which axes of a tensor of shape `found` to resize: their grid, whether read."""
+        axes = {}
+        for axis, is_read in zip(self.axes_of(path), (True, False), strict=True):
+            if not self.resize or axis is None or axis >= min(len(found), len(shape)):
+                continue
+            grid = self.grid_of_file(found[axis])
+            if grid not in (None, self.grid) and math.prod(self.grid) == shape[axis]:
+                axes[axis] = grid, is_read
+        return axes
 
     def hint(self):
         """Returns what to add to the message about a file that does not fit."""
@@ -71,6 +88,8 @@ class Spatial:
 
     def grid_of_file(self, tokens):
         """Returns the grid of the file's tokens, or `None` where it is none that was announced."""
+        if tokens > max(MOST_TOKENS, 16 * math.prod(self.grid)):
+            return None
         side = math.isqrt(tokens)
         grid = (side, side) if self.resize is True else tuple(self.resize)
         return grid if math.prod(grid) == tokens else None

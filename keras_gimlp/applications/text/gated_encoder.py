@@ -11,6 +11,7 @@ from keras_gimlp.applications.text.gated_attention import add_gates
 from keras_gimlp.applications.text.pretrained import backbone_class, load_encoder
 from keras_gimlp.weights.fetching import needed
 from keras_gimlp.weights.loading import fill
+from keras_gimlp.weights.messages import printable
 from keras_gimlp.weights.published_file import read_safetensors
 
 
@@ -157,13 +158,13 @@ class GatedEncoder:
             record = file.metadata() or {}
         if json.loads(record.get("gates", "null")) != self.gate_config():
             raise ValueError(
-                f"The gates in the file are of another form, {record.get('gates')}, than these, "
+                f"The gates in the file are of another form, {printable(record.get('gates'))}, than these, "
                 f"{json.dumps(self.gate_config())}. Received: path={str(path)!r}"
             )
         if record.get("encoder") != self.encoder_hash():
             raise ValueError(
                 "The gates in the file were trained with other encoder weights, those of "
-                f"{record.get('weights')}. Received: path={str(path)!r}"
+                f"{printable(record.get('weights'))}. Received: path={str(path)!r}"
             )
         fill(self.name, {v.path: v for v in self.gate_variables()}, tensors, f"path={str(path)!r}")
 

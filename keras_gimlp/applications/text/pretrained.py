@@ -111,7 +111,7 @@ def load_deberta_v3(folder):
     theirs = tensors_of(folder)
     rows = deberta_v3_rows(config["num_hidden_layers"], config["num_attention_heads"])
     tensors = {
-        path: layout.ours(theirs.pop(name))
+        path: theirs.pop(name).through(layout.ours)
         for path, (name, layout) in rows.items()
         if name in theirs
     }
