@@ -3,6 +3,7 @@
 import inspect
 
 import keras
+import numpy as np
 
 from keras_gimlp.weights import Spatial, find, load_weights
 
@@ -56,6 +57,16 @@ def check_drop_path_rate(drop_path_rate):
         raise ValueError(
             f"`drop_path_rate` must be in [0, 1). Received: drop_path_rate={drop_path_rate}"
         )
+
+
+def drop_path_rates(drop_path_rate, depth):
+    """Returns the stochastic depth of each of `depth` blocks: from 0 linearly to that of the last.
+
+    A single block is the last one.
+    """
+    check_drop_path_rate(drop_path_rate)
+    first = drop_path_rate if depth == 1 else 0.0
+    return np.linspace(first, drop_path_rate, depth).tolist()
 
 
 def patch_tokens(inputs, dim, patch_size):

@@ -3,13 +3,12 @@
 import math
 
 import keras
-import numpy as np
 
 from keras_gimlp.applications.common import (
     add_residual,
-    check_drop_path_rate,
     check_head_arguments,
     check_positive_integers,
+    drop_path_rates,
     head,
     image_input,
     sources,
@@ -132,7 +131,6 @@ def CycleMLP(
         arXiv:2208.00929.
     """
     check_head_arguments(include_top, pooling, classes)
-    check_drop_path_rate(drop_path_rate)
     check_positive_integers(stem_size=stem_size, stem_strides=stem_strides)
     for argument, values in (("depths", depths), ("dims", dims), ("mlp_ratios", mlp_ratios)):
         if len(values) != len(depths):
@@ -149,7 +147,7 @@ def CycleMLP(
             f"include_top={include_top}, pooling={pooling!r}"
         )
     inputs = image_input(input_tensor, input_shape)
-    rates = iter(np.linspace(0, drop_path_rate, sum(depths)))
+    rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
     maps = {}
 
     x = convolution(inputs, dims[0], stem_size, stem_strides, name="stem")
@@ -157,7 +155,7 @@ def CycleMLP(
         if s > 0:
             x = convolution(x, dim, 3, 2, name=f"stage{s}_downsample")
         for i in range(depth):
-            block, rate = f"stage{s}_block{i}", float(next(rates))
+            block, rate = f"stage{s}_block{i}", next(rates)
             x = add_residual(x, cycle_mixing(x, f"{block}_mix"), rate, f"{block}_mix")
             y = channel_mlp(x, mlp_ratio, f"{block}_mlp")
             if gating == "gate":

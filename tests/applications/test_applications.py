@@ -232,6 +232,14 @@ def test_stochastic_depth_rises_linearly_from_zero(family):
     np.testing.assert_allclose(rates, expected)
 
 
+@EVERY_FAMILY
+def test_stochastic_depth_of_a_single_block_is_that_of_the_last(family):
+    single = {"depths": (1,), "dims": (8,), "mlp_ratios": (2,)}
+    model = tiny(family, drop_path_rate=0.4, **(single if "Cycle" in family else {"depth": 1}))
+    rates = {layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
+    assert rates == {0.4}
+
+
 def test_stochastic_depth_drops_whole_blocks_and_keeps_the_mean():
     model = tiny(include_top=False, depth=2, drop_path_rate=0.5)
     block = keras.Model(model.get_layer("block0_add").output, model.get_layer("block1_add").output)
