@@ -1,5 +1,6 @@
 """The suite runs once per backend: `KERAS_BACKEND` says on which."""
 
+import gc
 import importlib.util
 import os
 import pathlib
@@ -32,6 +33,14 @@ def fresh_state():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def quick_collection():
+    """Keras collects garbage for each layer that it quantizes: over all that is there, a second."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import inspect
 
 import keras
+import numpy as np
 
 from keras_gimlp.weights import Spatial, find, load_weights
 
@@ -58,6 +59,16 @@ def check_drop_path_rate(drop_path_rate):
         )
 
 
+def drop_path_rates(drop_path_rate, depth):
+    """Returns the stochastic depth of each of `depth` blocks: from 0 linearly to that of the last.
+
+    A single block is the last one.
+    """
+    check_drop_path_rate(drop_path_rate)
+    first = drop_path_rate if depth == 1 else 0.0
+    return np.linspace(first, drop_path_rate, depth).tolist()
+
+
 def patch_tokens(inputs, dim, patch_size):
     """Cuts images into patches and embeds each as a token: `(batch, tokens, dim)`."""
     height, width = inputs.shape[1:3]
@@ -66,10 +77,22 @@ def patch_tokens(inputs, dim, patch_size):
             "`patch_size` must divide a known image height and width, in pixels. Received: "
             f"patch_size={patch_size}, image shape={tuple(inputs.shape[1:])}"
         )
-    x = keras.layers.Conv2D(
+    embed = keras.layers.Conv2D(
         dim, patch_size, strides=patch_size, data_format="channels_last", name="patch_embedding"
-    )(inputs)  # (B, H / P, W / P, C)
+    )
+    x = on_image(embed, inputs)  # (B, H / P, W / P, C)
     return keras.layers.Reshape((-1, dim), name="tokens")(x)  # (B, N, C)
+
+
+def on_image(layer, inputs):
+    """Calls the first layer of a model, and lets it refuse images of another size by that name.
+
+    On JAX, `fit` and `predict` do not check the shapes that a model is built for.
+    """
+    outputs = layer(inputs)
+    axes = {axis: size for axis, size in enumerate(inputs.shape) if axis > 0}
+    layer.input_spec = keras.layers.InputSpec(ndim=4, axes=axes, name="image")
+    return outputs
 
 
 def token_model(inputs, outputs, name, weights, patch_size, spatial_axes, resize_spatial):
@@ -93,16 +116,11 @@ def add_residual(x, y, drop_path_rate, name, dtype=None):
 
 
 def check_head_arguments(include_top, pooling, classes):
-    """Raises `ValueError` where the arguments about the classifier are wrong or contradict."""
+    """Raises `ValueError` where `pooling` is another word, or the number of classes is none."""
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}')
-    if not isinstance(classes, int) or classes < 1:
-        raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
-    if not include_top and classes != 1000:
-        raise ValueError(
-            "`classes` sizes the classifier, which `include_top=False` leaves out: give one or the "
-            f"other. Received: include_top={include_top}, classes={classes}"
-        )
+    if include_top:
+        check_positive_integers(classes=classes)
 
 
 def head(x, include_top, pooling, classes, classifier_activation):

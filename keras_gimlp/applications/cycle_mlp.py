@@ -3,18 +3,19 @@
 import math
 
 import keras
-import numpy as np
 
 from keras_gimlp.applications.common import (
     add_residual,
-    check_drop_path_rate,
     check_head_arguments,
     check_positive_integers,
+    drop_path_rates,
     head,
     image_input,
+    on_image,
     sources,
     variant,
 )
+from keras_gimlp.applications.feature_pyramid import FeaturePyramid
 from keras_gimlp.layers import CycleFC, GateWithInhibition, Inhibition, SplitAttention
 from keras_gimlp.weights import load_weights
 
@@ -132,7 +133,6 @@ def CycleMLP(
         arXiv:2208.00929.
     """
     check_head_arguments(include_top, pooling, classes)
-    check_drop_path_rate(drop_path_rate)
     check_positive_integers(stem_size=stem_size, stem_strides=stem_strides)
     for argument, values in (("depths", depths), ("dims", dims), ("mlp_ratios", mlp_ratios)):
         if len(values) != len(depths):
@@ -148,8 +148,18 @@ def CycleMLP(
             "`feature_maps=True` returns maps and neither classes nor pooled features. Received: "
             f"include_top={include_top}, pooling={pooling!r}"
         )
+    if feature_maps and stem_strides & (stem_strides - 1):
+        raise ValueError(
+            "`stem_strides` must be a power of two with `feature_maps=True`, which names a map of "
+            f"stride 2^n Pn. Received: stem_strides={stem_strides}"
+        )
+    if stem_size < stem_strides - 1:
+        raise ValueError(
+            "`stem_size` must be at least `stem_strides - 1`: the stem does not crop images. "
+            f"Received: stem_size={stem_size}, stem_strides={stem_strides}"
+        )
     inputs = image_input(input_tensor, input_shape)
-    rates = iter(np.linspace(0, drop_path_rate, sum(depths)))
+    rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
     maps = {}
 
     x = convolution(inputs, dims[0], stem_size, stem_strides, name="stem")
@@ -157,7 +167,7 @@ def CycleMLP(
         if s > 0:
             x = convolution(x, dim, 3, 2, name=f"stage{s}_downsample")
         for i in range(depth):
-            block, rate = f"stage{s}_block{i}", float(next(rates))
+            block, rate = f"stage{s}_block{i}", next(rates)
             x = add_residual(x, cycle_mixing(x, f"{block}_mix"), rate, f"{block}_mix")
             y = channel_mlp(x, mlp_ratio, f"{block}_mlp")
             if gating == "gate":
@@ -168,15 +178,14 @@ def CycleMLP(
                 y = Inhibition(inhibition, scope, name=f"{block}_inhibition")(y)
             x = add_residual(x, y, rate, f"{block}_mlp")
         if feature_maps:
-            level = f"P{round(math.log2(stem_strides)) + s}"
+            level = f"P{int(math.log2(stem_strides)) + s}"
             maps[level] = layer_norm(x, name=f"stage{s}_norm")
     if not feature_maps:
         x = layer_norm(x, name="norm")
         x = head(x, include_top, pooling, classes, classifier_activation)
 
-    model = keras.Model(sources(inputs), maps if feature_maps else x, name=name)
-    if feature_maps:
-        model.pyramid_outputs = maps  # KerasHub's FeaturePyramidBackbone has it under this name
+    model_class = FeaturePyramid if feature_maps else keras.Model
+    model = model_class(sources(inputs), maps if feature_maps else x, name=name)
     if weights is not None:
         fresh = [f"stage{s}_norm" for s in range(len(depths))]
         if gating == "gate" and gate_residual:
@@ -187,9 +196,10 @@ def CycleMLP(
 
 def convolution(x, dim, size, strides, name):
     """A strided convolution, padded by the same number of pixels on both sides of each axis."""
-    x = keras.layers.ZeroPadding2D(
+    pad = keras.layers.ZeroPadding2D(
         (size - strides + 1) // 2, data_format="channels_last", name=f"{name}_padding"
-    )(x)
+    )
+    x = on_image(pad, x) if name == "stem" else pad(x)
     return keras.layers.Conv2D(dim, size, strides=strides, data_format="channels_last", name=name)(
         x
     )

@@ -1,13 +1,12 @@
 """MLP-Mixer: "An all-MLP Architecture for Vision" (Tolstikhin et al., 2021), arXiv:2105.01601."""
 
 import keras
-import numpy as np
 
 from keras_gimlp.applications.common import (
     add_residual,
-    check_drop_path_rate,
     check_head_arguments,
     check_positive_integers,
+    drop_path_rates,
     head,
     image_input,
     patch_tokens,
@@ -114,12 +113,11 @@ def MLPMixer(
         channels_mlp_dim=channels_mlp_dim,
         patch_size=patch_size,
     )
-    check_drop_path_rate(drop_path_rate)
     inputs = image_input(input_tensor, input_shape)
 
     x = patch_tokens(inputs, dim, patch_size)
-    for i, rate in enumerate(np.linspace(0, drop_path_rate, depth)):
-        x = mixer_block(x, tokens_mlp_dim, channels_mlp_dim, float(rate), name=f"block{i}")
+    for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
+        x = mixer_block(x, tokens_mlp_dim, channels_mlp_dim, rate, name=f"block{i}")
     x = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm")(x)
     x = head(x, include_top, pooling, classes, classifier_activation)
     return token_model(inputs, x, name, weights, patch_size, SPATIAL, resize_spatial)

@@ -1,13 +1,12 @@
 """ResMLP: "Feedforward networks for image classification" (Touvron et al., 2021)."""
 
 import keras
-import numpy as np
 
 from keras_gimlp.applications.common import (
     add_residual,
-    check_drop_path_rate,
     check_head_arguments,
     check_positive_integers,
+    drop_path_rates,
     head,
     image_input,
     patch_tokens,
@@ -106,12 +105,11 @@ def ResMLP(
     """
     check_head_arguments(include_top, pooling, classes)
     check_positive_integers(depth=depth, dim=dim, patch_size=patch_size, mlp_ratio=mlp_ratio)
-    check_drop_path_rate(drop_path_rate)
     inputs = image_input(input_tensor, input_shape)
 
     x = patch_tokens(inputs, dim, patch_size)
-    for i, rate in enumerate(np.linspace(0, drop_path_rate, depth)):
-        x = resmlp_block(x, mlp_ratio, layer_scale, float(rate), name=f"block{i}")
+    for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
+        x = resmlp_block(x, mlp_ratio, layer_scale, rate, name=f"block{i}")
     x = Affine(name="norm")(x)
     x = head(x, include_top, pooling, classes, classifier_activation)
     return token_model(inputs, x, name, weights, patch_size, SPATIAL, resize_spatial)

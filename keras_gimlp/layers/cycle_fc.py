@@ -6,9 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gimlp.layers.composite import CompositeLayer
+
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class CycleFC(keras.layers.Layer):
+class CycleFC(CompositeLayer):
     """A dense layer that reads every channel from its own fixed place along one axis.
 
     For the kernel size `k`, channel `c` is shifted by `s(c) = (c + k // 2) mod k - k // 2` pixels,
@@ -88,13 +90,13 @@ class CycleFC(keras.layers.Layer):
         shifts = (np.arange(channels) + reach) % self.kernel_size - reach
         # For each shift from -reach to reach, 1 for the channels that have it.
         self.selections = (shifts == np.arange(-reach, reach + 1)[:, None]).astype("float32")
-        self.dense = keras.layers.Dense(
-            self.units,
+        self.dense = self.sublayer(
+            keras.layers.Dense,
+            "dense",
+            input_shape,
+            units=self.units,
             kernel_initializer=self.kernel_initializer,
-            dtype=self.dtype_policy,
-            name="dense",
         )
-        self.dense.build(input_shape)
 
     def call(self, inputs):
         # Sums of masked slices: of seven ways to shift, the only one that is among the fastest on

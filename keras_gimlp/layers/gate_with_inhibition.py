@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_gimlp.layers.composite import CompositeLayer
 from keras_gimlp.layers.inhibition import Inhibition
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class GateWithInhibition(keras.layers.Layer):
+class GateWithInhibition(CompositeLayer):
     """Computes a gate: the factor by which the keys, queries or features of a layer are multiplied.
 
         i = GELU(inputs W_g + b_g)
@@ -107,20 +108,20 @@ class GateWithInhibition(keras.layers.Layer):
             )
         units = self.units or input_shape[-1]
         hidden_units = self.hidden_units or units
-        self.gate_projection = keras.layers.Dense(
-            hidden_units * self.gates, dtype=self.dtype_policy, name="gate_projection"
+        self.gate_projection = self.sublayer(
+            keras.layers.Dense, "gate_projection", input_shape, units=hidden_units * self.gates
         )
-        self.gate_projection.build(input_shape)
-        self.inhibition_projections = []
-        for n in range(self.gates):
-            projection = keras.layers.Dense(
-                units,
+        self.inhibition_projections = [
+            self.sublayer(
+                keras.layers.Dense,
+                f"inhibition_projection_{n}",
+                (*input_shape[:-1], hidden_units),
+                units=units,
                 kernel_initializer=self.kernel_initializer.clone(),
-                dtype=self.dtype_policy,
-                name=f"inhibition_projection_{n}",
             )
-            projection.build((*input_shape[:-1], hidden_units))
-            self.inhibition_projections.append(projection)
+            for n in range(self.gates)
+        ]
+        self.inhibit.build((*input_shape[:-1], units))
 
     def call(self, inputs, mask=None):
         hidden = self.activation(self.gate_projection(inputs))  # (B, ..., hidden_units * gates)

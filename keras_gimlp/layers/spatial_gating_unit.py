@@ -3,13 +3,20 @@
 import keras
 from keras import ops
 
+from keras_gimlp.layers.composite import CompositeLayer
+from keras_gimlp.layers.spatial_projection import SpatialProjection
 from keras_gimlp.layers.toeplitz_projection import ToeplitzProjection, check_tokens
 
-FORMS = ("split", "multiplicative", "additive", "linear")
+FORMS = {  # how `f(v)` gates: the other half of the channels in "split", else `v` itself
+    "split": ops.multiply,
+    "multiplicative": ops.multiply,
+    "additive": ops.add,
+    "linear": lambda v, f: f,
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class SpatialGatingUnit(keras.layers.Layer):
+class SpatialGatingUnit(CompositeLayer):
     """Gates one half of the channels with a linear mix over tokens of the other half.
 
     With `u, v` the halves of the input's channels, `W` the `(tokens, tokens)` spatial weights and
@@ -121,7 +128,6 @@ class SpatialGatingUnit(keras.layers.Layer):
                 f"Received: sequence_length={sequence_length}"
             )
         # The attribute `spatial` is the sublayer: files of weights know it by that name.
-        self.spatial_kind = spatial
         self.form = form
         self.sequence_length = sequence_length
         self.epsilon = epsilon
@@ -134,7 +140,7 @@ class SpatialGatingUnit(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
-        toeplitz = self.spatial_kind == "toeplitz"
+        toeplitz = self.sequence_length is not None
         if len(input_shape) != 3 or None in input_shape[2 if toeplitz else 1 :]:
             known = "channels" if toeplitz else "tokens and channels"
             raise ValueError(
@@ -150,25 +156,18 @@ class SpatialGatingUnit(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(
             ndim=3, axes={2: channels} if toeplitz else {1: tokens, 2: channels}
         )
-        gated = channels // 2 if self.form == "split" else channels
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=self.epsilon, dtype=self.dtype_policy, name="norm"
+        v_shape = (None, tokens, channels // 2 if self.form == "split" else channels)
+        self.norm = self.sublayer(
+            keras.layers.LayerNormalization, "norm", v_shape, epsilon=self.epsilon
         )
-        self.norm.build((None, tokens, gated))
-        weights = {
-            "kernel_initializer": self.kernel_initializer,
-            "bias_initializer": self.bias_initializer,
-            "dtype": self.dtype_policy,
-            "name": "spatial",
-        }
-        if toeplitz:
-            self.spatial = ToeplitzProjection(self.sequence_length, **weights)
-            self.spatial.build((None, tokens, gated))
-        else:
-            # A Dense between two transpositions: an einsum is no faster on any backend, and Dense
-            # keeps int8 quantization, LoRA and both together.
-            self.spatial = keras.layers.Dense(tokens, **weights)
-            self.spatial.build((None, gated, tokens))
+        self.spatial = self.sublayer(
+            ToeplitzProjection if toeplitz else SpatialProjection,
+            "spatial",
+            v_shape,
+            **({"sequence_length": self.sequence_length} if toeplitz else {"units": tokens}),
+            kernel_initializer=self.kernel_initializer,
+            bias_initializer=self.bias_initializer,
+        )
 
     def call(self, inputs, gate_addend=None, mask=None):
         # (B, N, C / 2) each, or the whole input
@@ -176,21 +175,13 @@ class SpatialGatingUnit(keras.layers.Layer):
         v = self.norm(v)
         if mask is not None:
             v = v * ops.cast(ops.expand_dims(mask, -1), v.dtype)
-        gate = self.mix(v)
+        f = self.spatial(v)
         if gate_addend is not None:
-            gate = gate + gate_addend
-        if self.form == "linear":
-            return gate
-        return u + gate if self.form == "additive" else u * gate
-
-    def mix(self, v):
-        if self.spatial_kind == "toeplitz":
-            return self.spatial(v)
-        gate = self.spatial(ops.transpose(v, (0, 2, 1)))  # (B, C / 2, N)
-        return ops.transpose(gate, (0, 2, 1))
+            f = f + gate_addend
+        return FORMS[self.form](u, f)
 
     def compute_output_shape(self, input_shape):
-        if self.spatial_kind == "toeplitz":
+        if self.sequence_length is not None:
             check_tokens(input_shape, self.sequence_length)
         channels = input_shape[-1] // 2 if self.form == "split" else input_shape[-1]
         return (*input_shape[:-1], channels)
@@ -198,7 +189,7 @@ class SpatialGatingUnit(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "spatial": self.spatial_kind,
+            "spatial": "dense" if self.sequence_length is None else "toeplitz",
             "form": self.form,
             "sequence_length": self.sequence_length,
             "epsilon": self.epsilon,

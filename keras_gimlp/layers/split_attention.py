@@ -5,11 +5,13 @@ import functools
 import keras
 from keras import ops
 
+from keras_gimlp.layers.composite import CompositeLayer
+
 add = functools.partial(functools.reduce, ops.add)  # `sum` would add a zero first
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class SplitAttention(keras.layers.Layer):
+class SplitAttention(CompositeLayer):
     """Sums branches, weighted for each example and channel by what the branches hold on average.
 
     With `n` branches `x_1 ... x_n`:
@@ -80,21 +82,22 @@ class SplitAttention(keras.layers.Layer):
                 "`reduction` must be at most the number of channels. "
                 f"Received: reduction={self.reduction}, channels={channels}"
             )
-        self.contract = keras.layers.Dense(
-            channels // self.reduction,
+        hidden_units = channels // self.reduction
+        self.contract = self.sublayer(
+            keras.layers.Dense,
+            "contract",
+            (None, channels),
+            units=hidden_units,
             activation="gelu",
             kernel_initializer=self.kernel_initializer.clone(),
-            dtype=self.dtype_policy,
-            name="contract",
         )
-        self.contract.build((None, channels))
-        self.expand = keras.layers.Dense(
-            channels * len(shapes),
+        self.expand = self.sublayer(
+            keras.layers.Dense,
+            "expand",
+            (None, hidden_units),
+            units=channels * len(shapes),
             kernel_initializer=self.kernel_initializer.clone(),
-            dtype=self.dtype_policy,
-            name="expand",
         )
-        self.expand.build((None, channels // self.reduction))
 
     def call(self, inputs):
         n, channels = len(inputs), inputs[0].shape[-1]

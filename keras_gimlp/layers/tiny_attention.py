@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_gimlp.layers.composite import CompositeLayer
+
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class TinyAttention(keras.layers.Layer):
+class TinyAttention(CompositeLayer):
     """Self-attention with one small head.
 
         q, k, v = inputs W_qkv + b_qkv
@@ -64,11 +66,11 @@ class TinyAttention(keras.layers.Layer):
                 f"channels known. Received: inputs.shape={tuple(input_shape)}"
             )
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={2: input_shape[2]})
-        self.qkv = keras.layers.Dense(3 * self.attention_dim, dtype=self.dtype_policy, name="qkv")
-        self.qkv.build(input_shape)
-        self.softmax = keras.layers.Softmax(dtype=self.dtype_policy, name="softmax")
-        self.projection = keras.layers.Dense(self.units, dtype=self.dtype_policy, name="projection")
-        self.projection.build((None, None, self.attention_dim))
+        attended = (None, None, self.attention_dim)
+        Dense, Softmax = keras.layers.Dense, keras.layers.Softmax
+        self.qkv = self.sublayer(Dense, "qkv", input_shape, units=3 * self.attention_dim)
+        self.softmax = self.sublayer(Softmax, "softmax", (None, None, None))
+        self.projection = self.sublayer(Dense, "projection", attended, units=self.units)
 
     def call(self, inputs, mask=None):
         q, k, v = ops.split(self.qkv(inputs), 3, axis=-1)  # (B, N, A) each

@@ -190,6 +190,14 @@ def test_feature_maps_are_found_where_keras_hub_looks_for_them():
         ({"gating": "gate", "inhibition": 2.0}, "`inhibition` must be in \\[0, 1\\]"),
         ({"gating": "gate", "scope": "image"}, "`scope` must be"),
         ({"feature_maps": True}, "`feature_maps=True` returns maps and neither classes"),
+        (
+            {"feature_maps": True, "include_top": False, "stem_strides": 3},
+            "`stem_strides` must be a power of two with `feature_maps=True`.* stem_strides=3",
+        ),
+        (
+            {"stem_size": 2, "stem_strides": 4},
+            "`stem_size` must be at least `stem_strides - 1`.* stem_size=2, stem_strides=4",
+        ),
         ({"dims": (2, 12)}, "`reduction` must be at most the number of channels"),
     ],
 )

@@ -313,7 +313,9 @@ def test_config_makes_the_same_layer_again(description):
     again = description.layer.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     for name in description.arguments:
-        name = {"spatial": "spatial_kind"}.get(name, name)  # `spatial` is the sublayer
+        if name == "spatial":  # by that name the unit has the sublayer
+            assert layer.get_config()[name] == description.arguments[name]
+            continue
         value, other = getattr(layer, name), getattr(again, name)
         if isinstance(value, keras.initializers.Initializer):
             value, other = value.get_config(), other.get_config()
@@ -409,21 +411,46 @@ def test_layer_does_not_depend_on_the_length_of_the_padding(description):
     )
 
 
+@pytest.mark.usefixtures("quick_collection")
 @EVERY_LAYER_WITH_DENSE_LAYERS
-@pytest.mark.parametrize("lora", [False, True])
-def test_layer_quantizes_to_int8_with_and_without_lora(description, lora):
+@pytest.mark.parametrize(
+    ("mode", "lora", "share"),
+    # Keras' float8 takes no LoRA.
+    [("int8", False, 0.05), ("int8", True, 0.05), ("int4", True, 0.8), ("float8", False, 0.5)],
+)
+def test_a_quantized_layer_predicts_the_same_when_saved_and_loaded(
+    description, mode, lora, share, tmp_path
+):
     model = model_of(description)
     inputs = description.draw()
-    expected = model.predict(inputs, verbose=0)
+    expected = run(model, {"inputs": inputs})
     dense = [x for x in model._flatten_layers() if isinstance(x, keras.layers.Dense)]
     for layer in dense if lora else []:
         layer.enable_lora(2)
     # Keras says which layers it passes over; those that it quantized are asserted.
     with pytest.warns(UserWarning, match="does not have a `quantize` method"):
-        model.quantize("int8")
-    assert [layer.quantization_mode for layer in dense] == ["int8"] * len(dense)
-    error = np.abs(model.predict(inputs, verbose=0) - expected).max()
-    assert 0 < error < 0.05 * np.abs(expected).max()
+        model.quantize(mode)
+    assert [layer.quantization_mode for layer in dense] == [mode] * len(dense)
+    quantized = run(model, {"inputs": inputs})
+    assert 0 < np.abs(quantized - expected).max() < share * np.abs(expected).max()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(run(loaded, {"inputs": inputs}), quantized, rtol=1e-5, atol=1e-6)
+
+
+def test_a_spatial_projection_trains_its_float8_scales_and_refuses_to_be_calibrated(rng):
+    inputs = keras.Input((6, 8))
+    unit = layers.SpatialGatingUnit()
+    model = keras.Model(inputs, unit(inputs))
+    unit.spatial.quantize("float8")
+    model.compile("sgd", "mse")
+    model.fit(rng.normal(size=(2, 6, 8)), np.ones((2, 6, 4)), verbose=0)
+    assert ops.convert_to_numpy(unit.spatial.inputs_amax_history).max() > 0
+    config = keras.quantizers.GPTQConfig(dataset=None, tokenizer=None)
+    with pytest.raises(NotImplementedError, match="does not have a `quantize` method"):
+        layers.SpatialGatingUnit(name="other").sublayer(
+            type(unit.spatial), "spatial", (None, 6, 8), units=6
+        ).quantize("gptq", config=config)
 
 
 # Errors

@@ -1,0 +1,51 @@
+"""The dense projection over tokens."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class SpatialProjection(keras.layers.Dense):
+    """Mixes tokens with any matrix: the part of a `SpatialGatingUnit` that has its weights.
+
+        output_i = sum_j kernel_ji inputs_j + b_i
+
+    It is a `keras.layers.Dense` over the tokens in place of the channels. Low-rank adaptation and
+    quantization to int8, int4 and float8 reach its kernel.
+
+    Args:
+        units: Integer, tokens of the output.
+        **kwargs: Arguments of `keras.layers.Dense`.
+
+    Call arguments:
+        inputs: Tensor of shape `(batch, tokens, channels)`, with as many tokens as it was built
+            with.
+
+    Output shape:
+        `(batch, units, channels)`.
+    """
+
+    def build(self, input_shape):
+        *batch, tokens, channels = input_shape
+        super().build((*batch, channels, tokens))
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={1: tokens})
+
+    def call(self, inputs, training=None):
+        x = ops.matmul(ops.transpose(self.kernel), inputs)  # (B, units, C)
+        if self.use_bias:
+            x = x + ops.expand_dims(self.bias, -1)
+        return x if self.activation is None else self.activation(x)
+
+    def quantized_call(self, inputs, training=None):
+        # Keras' quantized products are over the last axis.
+        x = super().quantized_call(ops.transpose(inputs, (0, 2, 1)), training=training)
+        return ops.transpose(x, (0, 2, 1))
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        # Keras quantizes no subclass of `Dense` unless told to. GPTQ and AWQ calibrate on the
+        # inputs' last axis, which is not that of the tokens: they are left to refuse.
+        type_check = type_check and mode in ("gptq", "awq")
+        super().quantize(mode, type_check=type_check, config=config)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-2], self.units, input_shape[-1])
