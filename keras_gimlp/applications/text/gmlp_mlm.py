@@ -2,15 +2,15 @@
 
 import keras
 import keras_hub
-import numpy as np
 from keras import ops
 
 from keras_gimlp.applications.common import (
     add_residual,
-    check_drop_path_rate,
     check_positive_integers,
+    drop_path_rates,
     variant,
 )
+from keras_gimlp.applications.text.hub_task import HubTask, logits_dtype
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP-S has this one
@@ -110,11 +110,13 @@ class gMLP_MLM(keras_hub.models.Backbone):
             ffn_dim=ffn_dim,
             sequence_length=sequence_length,
         )
-        check_drop_path_rate(drop_path_rate)
+        rates = drop_path_rates(drop_path_rate, depth)
         self.token_embedding = keras.layers.ReversibleEmbedding(
             vocabulary_size,
             dim,
             embeddings_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            # Logits of a masked language model keep their digits under mixed precision.
+            reverse_dtype=keras.dtype_policies.get(dtype).variable_dtype,
             dtype=dtype,
             name="token_embedding",
         )
@@ -126,7 +128,7 @@ class gMLP_MLM(keras_hub.models.Backbone):
         mask = ops.cast(inputs["padding_mask"], "bool")
         x = self.token_embedding(inputs["token_ids"])
         x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
-        for i, rate in enumerate(np.linspace(0, drop_path_rate, depth)):
+        for i, rate in enumerate(rates):
             x = text_block(
                 x,
                 mask,
@@ -138,7 +140,7 @@ class gMLP_MLM(keras_hub.models.Backbone):
                     "sequence_length": None if spatial == "dense" else sequence_length,
                 },
                 dropout,
-                float(rate),
+                rate,
                 dtype,
                 name=f"block{i}",
             )
@@ -268,7 +270,7 @@ class gMLPMaskedLMPreprocessor(SegmentlessPreprocessor, keras_hub.models.MaskedL
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class gMLPTextClassifier(keras_hub.models.RobertaTextClassifier):
+class gMLPTextClassifier(HubTask, keras_hub.models.RobertaTextClassifier):
     """`keras_hub.models.TextClassifier` on `gMLP_MLM`.
 
         logits = dropout(tanh(dropout(h_0) W_p + b_p)) W + b,    h_0 the first token
@@ -300,6 +302,7 @@ class gMLPTextClassifier(keras_hub.models.RobertaTextClassifier):
 
     backbone_cls = gMLP_MLM
     preprocessor_cls = gMLPTextClassifierPreprocessor
+    logits_layer = "output_dense"
 
     def __init__(self, backbone, num_classes, preprocessor=None, dropout=0.1, **kwargs):
         check_preprocessor(backbone, preprocessor)
@@ -307,7 +310,7 @@ class gMLPTextClassifier(keras_hub.models.RobertaTextClassifier):
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class gMLPMaskedLM(keras_hub.models.MaskedLM):
+class gMLPMaskedLM(HubTask, keras_hub.models.MaskedLM):
     """`keras_hub.models.MaskedLM` on `gMLP_MLM`.
 
         logits = h Eᵀ    for h at the masked positions
@@ -353,9 +356,11 @@ class gMLPMaskedLM(keras_hub.models.MaskedLM):
         self.preprocessor = preprocessor
         positions = keras.Input((None,), dtype="int32", name="mask_positions")
         h = ops.take_along_axis(backbone(backbone.input), ops.expand_dims(positions, -1), axis=1)
+        logits = backbone.token_embedding(h, reverse=True)
         super().__init__(
             inputs=backbone.input | {"mask_positions": positions},
-            outputs=backbone.token_embedding(h, reverse=True),
+            # A quantized embedding gives the encoder's precision.
+            outputs=ops.cast(logits, logits_dtype(backbone)),
             **kwargs,
         )
 

@@ -19,13 +19,14 @@ from keras_gimlp.weights.published_file import read_pth, read_safetensors
 HEADS = ("lm_predictions.", "mask_predictions.", "cls.", "pooler.", "classifier.")
 
 
-def load_encoder(preset, encoder_cls):
+def load_encoder(preset, encoder_cls, load_weights=True):
     """Returns a pretrained KerasHub backbone.
 
     Args:
         preset: Name of a KerasHub preset, a handle (`"hf://OWNER/NAME"`, `"kaggle://..."`), or the
             path of a folder that KerasHub or Hugging Face's transformers saved.
         encoder_cls: The class of `keras_hub.models` that it must be of.
+        load_weights: Whether to load the weights too. Defaults to `True`.
 
     Raises:
         ValueError: If the preset is of another architecture, or there is none.
@@ -35,8 +36,8 @@ def load_encoder(preset, encoder_cls):
         folder = fetched(preset)
         config = folder / "config.json"
         if config.is_file() and json.loads(config.read_text()).get("model_type") == "deberta-v2":
-            return load_deberta_v3(folder)
-    encoder = keras_hub.models.Backbone.from_preset(preset)
+            return load_deberta_v3(folder, load_weights)
+    encoder = keras_hub.models.Backbone.from_preset(preset, load_weights=load_weights)
     if type(encoder) is not encoder_cls:
         raise ValueError(
             f"`weights` must be a preset of {encoder_cls.__name__}. Received: weights={preset!r}, "
@@ -73,7 +74,7 @@ def fetched(preset):
     return pathlib.Path(hub.snapshot_download(preset.removeprefix(HUB), allow_patterns=files))
 
 
-def load_deberta_v3(folder):
+def load_deberta_v3(folder, load_weights=True):
     """Returns the encoder in a folder that transformers saved, which KerasHub does not convert.
 
     Raises:
@@ -108,6 +109,8 @@ def load_deberta_v3(folder):
         max_sequence_length=config["max_position_embeddings"],
         bucket_size=config["position_buckets"],
     )
+    if not load_weights:
+        return encoder
     theirs = tensors_of(folder)
     rows = deberta_v3_rows(config["num_hidden_layers"], config["num_attention_heads"])
     tensors = {

@@ -8,10 +8,11 @@ import keras
 import keras_hub
 from keras import ops
 
+from keras_gimlp.applications.text.hub_task import HubTask, logits_dtype
 from keras_gimlp.applications.text.pretrained import load_task
 
 
-class TextTask(keras_hub.models.Task):
+class TextTask(HubTask, keras_hub.models.Task):
     """What the heads share: defaults of `compile`, and presets of every backbone."""
 
     def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
@@ -136,7 +137,7 @@ class MultipleChoice(TextTask):
     def __init__(self, backbone, num_choices, preprocessor=None, dropout=0.1, **kwargs):
         at_least("num_choices", num_choices, 2)
         inputs = {
-            name: keras.Input((num_choices, None), dtype=x.dtype, name=name)
+            name: keras.Input((num_choices, *x.shape[1:]), dtype=x.dtype, name=name)
             for name, x in backbone.input.items()
         }
         x = pooled(
@@ -205,6 +206,8 @@ class TokenClassifier(TextTask):
     ```
     """
 
+    encoder_output = "sequence_output"
+
     def __init__(self, backbone, num_classes, preprocessor=None, dropout=0.1, **kwargs):
         at_least("num_classes", num_classes, 2)
         inputs = backbone.input
@@ -260,6 +263,8 @@ class SpanExtractor(TextTask):
     ```
     """
 
+    encoder_output = "sequence_output"
+
     def __init__(self, backbone, preprocessor=None, **kwargs):
         inputs = backbone.input
         x = logits(2, backbone)(token_vectors(backbone, inputs))
@@ -274,20 +279,15 @@ def logits(units, backbone):
     return keras.layers.Dense(
         units,
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-        dtype=backbone.dtype_policy,
+        dtype=logits_dtype(backbone),
         name="logits",
     )
 
 
 def token_vectors(backbone, inputs):
-    """Returns one vector a token, and leaves the encoder's pooler out of the training."""
+    """Returns one vector per token."""
     outputs = backbone(inputs)
-    if not isinstance(outputs, dict):
-        return outputs
-    for layer in backbone.layers:
-        if layer.name == "pooled_dense":
-            layer.trainable = False
-    return outputs["sequence_output"]
+    return outputs["sequence_output"] if isinstance(outputs, dict) else outputs
 
 
 def pooled(backbone, inputs):
