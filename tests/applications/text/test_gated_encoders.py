@@ -89,8 +89,8 @@ def test_new_gates_leave_a_pretrained_encoder_as_it_was(name):
         np.testing.assert_allclose(outputs, plain, atol=1e-6)
 
 
-# Over the batch the maximum sees the padding too, to which KerasHub's RoBERTa gives other position
-# embeddings than that of transformers. It is compared in the other scopes.
+# Over the batch, the maximum sees padding, to which KerasHub's RoBERTa gives other position
+# embeddings than transformers does.
 RECORDED = [(name, scope) for name in ENCODERS for scope in ("example", "token", "batch")]
 RECORDED.remove(("giRoBERTa", "batch"))
 
@@ -105,6 +105,16 @@ def test_outputs_equal_the_recorded_ones(name, scope, inhibition):
     expected = values(name)[f"gated_{scope}_{inhibition}"]
     assert np.abs(expected - values(name)["plain"])[real].max() > 0.01
     np.testing.assert_allclose(hidden(model, x)[real], expected[real], atol=1e-5)
+
+
+def test_over_the_batch_giroberta_differs_by_as_much_as_it_says():
+    model = recorded("giRoBERTa", scope="batch", inhibition=0.9)
+    fill_gates(model, "giRoBERTa")
+    x = tokens("giRoBERTa")
+    real = x["padding_mask"] == 1
+    difference = hidden(model, x) - values("giRoBERTa")["gated_batch_0.9"]
+    assert 0.0051 < np.abs(difference)[real].max() < 0.0052
+    assert "by up to 0.0052" in applications.giRoBERTa.__doc__
 
 
 @pytest.mark.parametrize("inhibition", [0.3, 0.9])
