@@ -7,4 +7,5 @@ from keras_gimlp import applications as applications
 from keras_gimlp import layers as layers
 from keras_gimlp import weights as weights
 
+__all__ = ["applications", "layers", "weights"]
 __version__ = "0.1.0"

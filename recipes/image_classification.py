@@ -245,7 +245,7 @@ CONFIGURATIONS = command_line.named(
 
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
-    command_line.one_of(config.model, applications.list_models(), "vision model")
+    command_line.one_of(config.model, applications.list_models(kind="image"), "vision model")
     devices.prepare(config.precision, config.seed)
     data = datasets.load(config.data, config.data_dir, config.train_split, config.test_split)
     steps_per_epoch = count_steps(config, data.train_size)
@@ -315,7 +315,7 @@ def train(config, model, data, folder, steps_per_epoch):
 def preprocessing(config):
     """Returns the function that scales images to what the initial weights were trained on."""
     weights = config.model if config.weights == "imagenet" else config.weights
-    if weights not in (*applications.list_models(), *list_weights()):
+    if weights not in (*applications.list_models(kind="image"), *list_weights()):
         weights = None  # a new model, or a file of one that was trained by this recipe
     return functools.partial(applications.preprocess_input, weights=weights)
 

@@ -1,21 +1,26 @@
 """What importing needs, and what passes from one backend to another."""
 
 import importlib.util
+import inspect
 import os
 import subprocess
 import sys
+import tomllib
 
 import keras
 import numpy as np
+import pytest
 
 import keras_gimlp
 from keras_gimlp import applications
+from keras_gimlp.weights import find, list_weights
 from tests.conftest import ROOT
 from tests.families import images, tiny
 
 WITH_EXAMPLES = [value for value in vars(keras_gimlp.layers).values() if callable(value)]
 WITH_EXAMPLES += [applications.gMLP, applications.CycleMLP, applications.MLPMixer]
 WITH_EXAMPLES += [applications.ResMLP, applications.preprocess_input, keras_gimlp.weights.find]
+WITH_EXAMPLES += [applications.list_models]
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -58,7 +63,9 @@ def test_text_models_name_the_extra_that_they_need():
         "import sys\n"
         "sys.modules |= dict.fromkeys(['keras_hub', 'keras_nlp'])\n"
         "from keras_gimlp import applications\n"
-        "assert 'giBERT_Base' in applications.list_models('text')\n"
+        "from keras_gimlp.applications import *\n"
+        "assert gMLP_S is applications.gMLP_S\n"
+        "assert 'giBERT_Base' in applications.list_models() and 'giBERT' in dir(applications)\n"
         "try:\n"
         "    applications.giBERT_Base\n"
         "except ImportError as error:\n"
@@ -66,6 +73,42 @@ def test_text_models_name_the_extra_that_they_need():
         "else:\n"
         "    raise SystemExit('not refused')\n"
     )
+
+
+def test_tab_completion_shows_every_model_and_nothing_else():
+    import keras_gimlp.applications.text as text
+
+    text_names = {
+        name
+        for name, value in vars(text).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert dir(applications) == sorted(text_names | set(applications.__all__))
+    assert set(applications.list_models()) < set(dir(applications))
+    for name in dir(applications):
+        assert callable(getattr(applications, name))
+    with pytest.raises(AttributeError, match="has no attribute 'giBERT_Huge'"):
+        applications.giBERT_Huge  # noqa: B018
+
+
+def test_models_are_listed_by_pattern_kind_and_published_weights():
+    images, texts = (applications.list_models(kind=kind) for kind in ("image", "text"))
+    assert applications.list_models() == images + texts
+    assert applications.list_models("GMLP*", kind="image") == ["gMLP_Ti", "gMLP_S", "gMLP_B"]
+    assert applications.list_models("*_MLM_base") == ["gMLP_MLM_Base", "aMLP_MLM_Base"]
+    assert applications.list_models("gMLP_?", pretrained=True) == ["gMLP_S"]
+    pretrained = applications.list_models(pretrained=True)
+    assert set(pretrained) == {find(name).model for name in list_weights()}
+    others = applications.list_models(pretrained=False)
+    assert sorted(pretrained + others) == sorted(images + texts)
+    with pytest.raises(ValueError, match='`kind` must be "image", "text" or None. .*=\'sound\''):
+        applications.list_models(kind="sound")
+
+
+def test_the_marker_of_a_typed_package_is_shipped():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert settings["package-data"]["keras_gimlp"] == ["py.typed"]
+    assert (ROOT / "keras_gimlp" / "py.typed").is_file()
 
 
 def test_a_model_saved_here_predicts_the_same_on_every_installed_backend(tmp_path):
@@ -89,7 +132,7 @@ def test_a_model_saved_here_predicts_the_same_on_every_installed_backend(tmp_pat
 def test_every_public_name_has_a_docstring_with_an_example():
     for public in WITH_EXAMPLES:
         assert "```python" in public.__doc__, public
-    for name in applications.list_models():
+    for name in applications.list_models(kind="image"):
         assert "its docstring explains the arguments" in getattr(applications, name).__doc__
 
 

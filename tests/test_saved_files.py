@@ -16,8 +16,6 @@ applications.giBERT  # noqa: B018  from then on Keras and KerasHub know the text
 pytestmark = [
     # KerasHub compiles what it loads from a preset, before an optimizer has a state to load,
     pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer"),
-    # has a `compile` of its own,
-    pytest.mark.filterwarnings("ignore:`compile..` was not called as part of model loading"),
     # and leaves closing the SentencePiece model to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

@@ -1,6 +1,7 @@
 """Models by name, with the signature of `keras.applications`."""
 
-import importlib
+import fnmatch as _fnmatch
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from keras.applications.imagenet_utils import decode_predictions as decode_predictions
 
@@ -33,37 +34,88 @@ from keras_gimlp.applications.resmlp import ResMLP_B24 as ResMLP_B24
 from keras_gimlp.applications.resmlp import ResMLP_S12 as ResMLP_S12
 from keras_gimlp.applications.resmlp import ResMLP_S24 as ResMLP_S24
 from keras_gimlp.applications.resmlp import ResMLP_S36 as ResMLP_S36
+from keras_gimlp.weights import list_weights as _list_weights
 
-# The text models need KerasHub, which is imported when one of them is asked for.
-TEXT_MODELS = {
-    "gi_bert": ("giBERT_Tiny", "giBERT_Base", "giBERT_Large"),
-    "gi_roberta": ("giRoBERTa_Base", "giRoBERTa_Large"),
-    "gi_deberta_v3": (
-        *("giDeBERTaV3_XSmall", "giDeBERTaV3_Small", "giDeBERTaV3_Base", "giDeBERTaV3_Large"),
-    ),
-    "gmlp_mlm": (
-        *("gMLP_MLM_Base", "gMLP_MLM_Large", "gMLP_MLM_XLarge"),
-        *("aMLP_MLM_Base", "aMLP_MLM_Large"),
-    ),
-}
-TEXT_TASKS = tuple(
-    f"{family}{task}"
-    for family in ("giBERT", "giRoBERTa", "giDeBERTaV3", "gMLP")
-    for task in (
-        *("TextClassifier", "MaskedLM", "Tokenizer"),
-        *("TextClassifierPreprocessor", "MaskedLMPreprocessor"),
-    )
+if _TYPE_CHECKING:  # for editors; at run time KerasHub is imported when a text model is asked for
+    from keras_gimlp.applications.text import *  # noqa: F403
+
+# The models of the papers' sizes, in the papers' order.
+_IMAGE_MODELS = (
+    *("gMLP_Ti", "gMLP_S", "gMLP_B"),
+    *("CycleMLP_B1", "CycleMLP_B2", "CycleMLP_B3", "CycleMLP_B4", "CycleMLP_B5"),
+    *("giCycleMLP_B1", "giCycleMLP_B2", "giCycleMLP_B3", "giCycleMLP_B4", "giCycleMLP_B5"),
+    *("MLPMixer_S32", "MLPMixer_S16", "MLPMixer_B32", "MLPMixer_B16"),
+    *("MLPMixer_L32", "MLPMixer_L16", "MLPMixer_H14"),
+    *("ResMLP_S12", "ResMLP_S24", "ResMLP_S36", "ResMLP_B24"),
 )
-HEADS = ("TextRegressor", "MultipleChoice", "TokenClassifier", "SpanExtractor")
-TEXT = ("giBERT", "giRoBERTa", "giDeBERTaV3", "gMLP_MLM", *TEXT_TASKS, *HEADS)
-TEXT = (*TEXT, *(name for names in TEXT_MODELS.values() for name in names))
+_TEXT_MODELS = (
+    *("giBERT_Tiny", "giBERT_Base", "giBERT_Large"),
+    *("giRoBERTa_Base", "giRoBERTa_Large"),
+    *("giDeBERTaV3_XSmall", "giDeBERTaV3_Small", "giDeBERTaV3_Base", "giDeBERTaV3_Large"),
+    *("gMLP_MLM_Base", "gMLP_MLM_Large", "gMLP_MLM_XLarge"),
+    *("aMLP_MLM_Base", "aMLP_MLM_Large"),
+)
+_TEXT = (
+    *_TEXT_MODELS,
+    *("giBERT", "giRoBERTa", "giDeBERTaV3", "gMLP_MLM"),
+    *("TextRegressor", "MultipleChoice", "TokenClassifier", "SpanExtractor"),
+    *(
+        f"{family}{task}"
+        for family in ("giBERT", "giRoBERTa", "giDeBERTaV3", "gMLP")
+        for task in (
+            *("TextClassifier", "MaskedLM", "Tokenizer"),
+            *("TextClassifierPreprocessor", "MaskedLMPreprocessor"),
+        )
+    ),
+)
+# Without the text models, so that `import *` does not need KerasHub.
+__all__ = [
+    *("gMLP", "CycleMLP", "MLPMixer", "ResMLP", *_IMAGE_MODELS),
+    *("decode_predictions", "list_models", "preprocess_input"),
+]
+
+
+def list_models(pattern=None, kind=None, pretrained=None):
+    """Returns the names of the models of the papers' sizes, for `getattr(applications, name)`.
+
+    Args:
+        pattern: A shell pattern that the names must match, in upper or lower case, such as
+            `"*mixer_b*"`. Defaults to `None`, all names.
+        kind: `"image"` or `"text"`. Defaults to `None`, both.
+        pretrained: `True` for the models whose published weights are in the catalogue
+            (`keras_gimlp.weights.list_weights`), `False` for the others. A gated text encoder takes
+            its weights from a preset of KerasHub, which is not in the catalogue. Defaults to
+            `None`, both.
+
+    Raises:
+        ValueError: If `kind` is another word.
+
+    Example:
+
+    ```python
+    from keras_gimlp import applications
+
+    applications.list_models("gmlp*", kind="image")  # ["gMLP_Ti", "gMLP_S", "gMLP_B"]
+    ```
+    """
+    if kind not in (None, "image", "text"):
+        raise ValueError(f'`kind` must be "image", "text" or None. Received: kind={kind!r}')
+    names = [
+        *(_IMAGE_MODELS if kind != "text" else ()),
+        *(_TEXT_MODELS if kind != "image" else ()),
+    ]
+    if pattern is not None:
+        names = [name for name in names if _fnmatch.fnmatchcase(name.lower(), pattern.lower())]
+    if pretrained is not None:
+        names = [name for name in names if bool(_list_weights(name)) == pretrained]
+    return names
 
 
 def __getattr__(name):
-    if name not in TEXT:
+    if name not in _TEXT:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        text = importlib.import_module(f"{__name__}.text")
+        import keras_gimlp.applications.text as text
     except ModuleNotFoundError as error:
         if error.name not in ("keras_hub", "keras_nlp"):
             raise
@@ -73,20 +125,5 @@ def __getattr__(name):
     return getattr(text, name)
 
 
-def list_models(kind="image"):
-    """Returns the names of the models of the papers' sizes, for `getattr(applications, name)`.
-
-    Args:
-        kind: `"image"` or `"text"`. Defaults to `"image"`.
-    """
-    if kind == "text":
-        return [name for names in TEXT_MODELS.values() for name in names]
-    if kind != "image":
-        raise ValueError(f'`kind` must be "image" or "text". Received: kind={kind!r}')
-    return [
-        *("gMLP_Ti", "gMLP_S", "gMLP_B"),
-        *(f"CycleMLP_B{i}" for i in range(1, 6)),
-        *(f"giCycleMLP_B{i}" for i in range(1, 6)),
-        *(f"MLPMixer_{size}" for size in ("S32", "S16", "B32", "B16", "L32", "L16", "H14")),
-        *("ResMLP_S12", "ResMLP_S24", "ResMLP_S36", "ResMLP_B24"),
-    ]
+def __dir__():
+    return sorted({*__all__, *_TEXT})

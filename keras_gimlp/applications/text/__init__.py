@@ -1,4 +1,4 @@
-"""What needs KerasHub. Imported as a whole: then a preset of any of these classes is known."""
+"""Text models, which need KerasHub. Imported as a whole, so that every preset finds its class."""
 
 from keras_gimlp.applications.text.gi_bert import giBERT as giBERT
 from keras_gimlp.applications.text.gi_bert import giBERT_Base as giBERT_Base
@@ -49,15 +49,15 @@ from keras_gimlp.applications.text.gmlp_mlm import gMLP_MLM as gMLP_MLM
 from keras_gimlp.applications.text.gmlp_mlm import gMLP_MLM_Base as gMLP_MLM_Base
 from keras_gimlp.applications.text.gmlp_mlm import gMLP_MLM_Large as gMLP_MLM_Large
 from keras_gimlp.applications.text.gmlp_mlm import gMLP_MLM_XLarge as gMLP_MLM_XLarge
-from keras_gimlp.applications.text.gmlp_mlm import gMLPMaskedLM as gMLPMaskedLM
-from keras_gimlp.applications.text.gmlp_mlm import (
+from keras_gimlp.applications.text.gmlp_tasks import gMLPMaskedLM as gMLPMaskedLM
+from keras_gimlp.applications.text.gmlp_tasks import (
     gMLPMaskedLMPreprocessor as gMLPMaskedLMPreprocessor,
 )
-from keras_gimlp.applications.text.gmlp_mlm import gMLPTextClassifier as gMLPTextClassifier
-from keras_gimlp.applications.text.gmlp_mlm import (
+from keras_gimlp.applications.text.gmlp_tasks import gMLPTextClassifier as gMLPTextClassifier
+from keras_gimlp.applications.text.gmlp_tasks import (
     gMLPTextClassifierPreprocessor as gMLPTextClassifierPreprocessor,
 )
-from keras_gimlp.applications.text.gmlp_mlm import gMLPTokenizer as gMLPTokenizer
+from keras_gimlp.applications.text.gmlp_tasks import gMLPTokenizer as gMLPTokenizer
 from keras_gimlp.applications.text.tasks import MultipleChoice as MultipleChoice
 from keras_gimlp.applications.text.tasks import SpanExtractor as SpanExtractor
 from keras_gimlp.applications.text.tasks import TextRegressor as TextRegressor

@@ -1,6 +1,7 @@
 """Attention whose queries and keys are gated, around the attention layers of Keras and KerasHub.
 
-It uses their private names; `tests/applications/text/test_gated_encoders.py` notices when these change.
+It uses their private names; `tests/applications/text/test_gated_encoders.py` names the one that is
+missing.
 """
 
 import keras
@@ -15,7 +16,7 @@ class GatedAttention(keras.layers.Layer):
         q, k = g_q * (h W_q + b_q), g_k * (h W_k + b_k)    with the gates of h
 
     Args:
-        attention: A built attention layer, whose weights this layer goes on using.
+        attention: A built attention layer, whose weights this layer keeps using.
         gate_query: Whether the queries are gated.
         gate_key: Whether the keys are gated.
         **kwargs: Arguments of `GateWithInhibition`.
@@ -32,7 +33,7 @@ class GatedAttention(keras.layers.Layer):
 
     def gated(self, query, key, hidden, attention_mask):
         """Multiplies projections, `(batch, tokens, heads, size)`, by the gates of `hidden`."""
-        # What no token may attend to is padding.
+        # Whatever no token may attend to is padding.
         mask = None if attention_mask is None else ops.any(attention_mask, axis=-2)
         gates = iter(ops.split(self.gate(hidden, mask=mask), self.gate.gates, axis=-1))
         if self.gate_query:
@@ -76,14 +77,14 @@ class GatedDisentangledAttention(GatedAttention):
 
 
 def add_gates(encoder_layer, wrapper, **kwargs):
-    """Puts a gated attention in the place of the attention of a KerasHub encoder layer."""
+    """Replaces the attention of a KerasHub encoder layer with a gated one around it."""
     attention = encoder_layer._self_attention_layer
     gated = wrapper(attention, dtype=encoder_layer.dtype_policy, **kwargs)
     hidden_dim = encoder_layer._feedforward_output_dense.units
     with keras.name_scope(encoder_layer.name), keras.name_scope(gated.name):
         gated.gate.build((None, None, hidden_dim))
     gated.built = True
-    # A built layer takes new state only while it is unlocked, as Keras does it for LoRA.
+    # A built layer accepts new state only while unlocked, which is what Keras does for LoRA.
     encoder_layer._tracker.unlock()
     encoder_layer._self_attention_layer = gated
     encoder_layer._tracker.lock()

@@ -2,49 +2,20 @@
 
 import keras
 import keras_hub
+from keras import ops
 
 from keras_gimlp.applications.common import variant
 from keras_gimlp.applications.text.gated_attention import GatedDisentangledAttention
 from keras_gimlp.applications.text.gated_encoder import GatedEncoder
+from keras_gimlp.applications.text.hub_task import hub_tasks
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class giDeBERTaV3(GatedEncoder, keras_hub.models.DebertaV3Backbone):
     """DeBERTaV3 whose query and key projections are multiplied by gates with inhibition.
 
-        i = GELU(h W_g + b_g);  s = i W_i + b_i;  g = GELU(s - inhibition * max s) + 1
-        query = g_q * (h W_q + b_q);  key = g_k * (h W_k + b_k)
-
     The gated queries and keys enter the terms between contents and relative positions too; the
-    projections of the relative positions are not gated. The gates start at 1, so that a pretrained encoder starts as what it was. It is a
-    `keras_hub.models.Backbone`, to which KerasHub's tokenizers, preprocessors and tasks fit.
-
-    Args:
-        weights: A preset that gives the sizes and the weights of the encoder: a name of KerasHub's,
-            a Hugging Face handle (`"hf://..."`), or a folder that either saved. `None` needs the
-            sizes. Defaults to `None`.
-        vocabulary_size: Integer, number of tokens in the vocabulary.
-        num_layers: Integer, number of transformer layers.
-        num_heads: Integer, number of attention heads, which divides `hidden_dim`.
-        hidden_dim: Integer, channels of a token.
-        intermediate_dim: Integer, hidden units of the feed-forward networks.
-        dropout: Float, dropout rate. Defaults to the preset's, or 0.1.
-        max_sequence_length: Integer, the most tokens of an example. Defaults to the preset's, or
-            512.
-        bucket_size: Integer, number of buckets of relative positions in each direction. Defaults to
-            the preset's, or 256.
-        inhibition: Float in [0, 1], share of the maximum that a gate subtracts. Defaults to 0.3.
-        gate_query: Whether the queries are gated. Defaults to `True`.
-        gate_key: Whether the keys are gated. Defaults to `True`.
-        gated_layers: Integer, how many layers are gated, the last ones. Defaults to `None`, all.
-        scope: `"example"`, `"token"` or `"batch"`, over what the maximum is taken; see
-            `keras_gimlp.layers.Inhibition`. Defaults to `"example"`.
-        activation: Activation in the gates, a name or a function. Defaults to `"gelu"`.
-        rank: Integer, channels of `i`, for gates of a low rank. Defaults to `None`, `hidden_dim`.
-        trainable: `True`, `False`, or `"gates"` to train only the gates, and what is built on the
-            model. Defaults to `True`.
-        dtype: Precision, as for every Keras layer.
-        **kwargs: `name`, as for every Keras model.
+    projections of the relative positions are not gated.
 
     Call arguments:
         inputs: Dictionary of `token_ids` and `padding_mask`, each of shape `(batch, tokens)`.
@@ -52,14 +23,11 @@ class giDeBERTaV3(GatedEncoder, keras_hub.models.DebertaV3Backbone):
     Returns:
         Outputs of shape `(batch, tokens, hidden_dim)`.
 
-    Raises:
-        ValueError: If the preset is of another architecture, sizes are missing without a preset, or
-            an argument is out of its range.
-
     Differences from the paper:
         The released code takes the maximum over the whole batch, padding included
         (`scope="batch"`), starts the gates' weights at a standard deviation of 0.02, and gates one
-        layer fewer than it is told.
+        layer fewer than it is told. With `scope="batch"`, this model computes padding as that code
+        does, so that the maximum agrees also where it lies in padding.
 
     Example:
 
@@ -80,59 +48,22 @@ class giDeBERTaV3(GatedEncoder, keras_hub.models.DebertaV3Backbone):
     plain_cls = keras_hub.models.DebertaV3Backbone
     attention_cls = GatedDisentangledAttention
 
-    def __init__(
-        self,
-        weights=None,
-        *,
-        vocabulary_size=None,
-        num_layers=None,
-        num_heads=None,
-        hidden_dim=None,
-        intermediate_dim=None,
-        dropout=None,
-        max_sequence_length=None,
-        bucket_size=None,
-        inhibition=0.3,
-        gate_query=True,
-        gate_key=True,
-        gated_layers=None,
-        scope="example",
-        activation="gelu",
-        rank=None,
-        trainable=True,
-        dtype=None,
-        **kwargs,
-    ):
-        if weights is None:
-            dropout = 0.1 if dropout is None else dropout
-            max_sequence_length = max_sequence_length or 512
-            bucket_size = bucket_size or 256
-        self.gated_init(
-            weights,
-            {
-                "vocabulary_size": vocabulary_size,
-                "num_layers": num_layers,
-                "num_heads": num_heads,
-                "hidden_dim": hidden_dim,
-                "intermediate_dim": intermediate_dim,
-                "dropout": dropout,
-                "max_sequence_length": max_sequence_length,
-                "bucket_size": bucket_size,
-            },
-            inhibition=inhibition,
-            gate_query=gate_query,
-            gate_key=gate_key,
-            gated_layers=gated_layers,
-            scope=scope,
-            activation=activation,
-            rank=rank,
-            trainable=trainable,
-            dtype=dtype,
-            **kwargs,
-        )
+    def call(self, inputs, training=None, mask=None):
+        if self.scope != "batch":
+            return super().call(inputs, training=training, mask=mask)
+        # In the code of DeBERTa's authors, the embeddings of padding are zero, and padding attends
+        # to nothing. In KerasHub's it is otherwise, which only a maximum over padding notices.
+        padding_mask = inputs["padding_mask"]
+        to_tokens = ops.expand_dims(padding_mask, -1)  # (B, N, 1)
+        x = self.embeddings_layer_norm(self.token_embedding(inputs["token_ids"]))
+        x = self.embeddings_dropout(x) * ops.cast(to_tokens, x.dtype)
+        rel_embeddings = self.relative_embeddings(x)
+        for layer in self.transformer_layers:
+            x = layer(x, rel_embeddings, padding_mask=padding_mask, attention_mask=to_tokens)
+        return x
 
 
-# The sizes of KerasHub's presets. Parameters of the plain encoder.
+# The sizes of KerasHub's presets, with the number of parameters of the plain encoder.
 # fmt: off
 giDeBERTaV3_XSmall = variant(giDeBERTaV3, "giDeBERTaV3_XSmall", vocabulary_size=128100, num_layers=12, num_heads=6,  hidden_dim=384,  intermediate_dim=1536)  # 70,682,112
 giDeBERTaV3_Small  = variant(giDeBERTaV3, "giDeBERTaV3_Small",  vocabulary_size=128100, num_layers=6,  num_heads=12, hidden_dim=768,  intermediate_dim=3072)  # 141,304,320
@@ -141,41 +72,10 @@ giDeBERTaV3_Large  = variant(giDeBERTaV3, "giDeBERTaV3_Large",  vocabulary_size=
 # fmt: on
 
 
-# KerasHub finds the tokenizer, preprocessor and task of a preset by the class of its backbone.
-@keras.saving.register_keras_serializable(package="keras_gimlp")
-class giDeBERTaV3Tokenizer(keras_hub.models.DebertaV3Tokenizer):
-    """`keras_hub.models.DebertaV3Tokenizer` in a preset of `giDeBERTaV3`."""
-
-    backbone_cls = giDeBERTaV3
-
-
-@keras.saving.register_keras_serializable(package="keras_gimlp")
-class giDeBERTaV3TextClassifierPreprocessor(keras_hub.models.DebertaV3TextClassifierPreprocessor):
-    """`keras_hub.models.DebertaV3TextClassifierPreprocessor` in a preset of `giDeBERTaV3`."""
-
-    backbone_cls = giDeBERTaV3
-    tokenizer_cls = giDeBERTaV3Tokenizer
-
-
-@keras.saving.register_keras_serializable(package="keras_gimlp")
-class giDeBERTaV3MaskedLMPreprocessor(keras_hub.models.DebertaV3MaskedLMPreprocessor):
-    """`keras_hub.models.DebertaV3MaskedLMPreprocessor` in a preset of `giDeBERTaV3`."""
-
-    backbone_cls = giDeBERTaV3
-    tokenizer_cls = giDeBERTaV3Tokenizer
-
-
-@keras.saving.register_keras_serializable(package="keras_gimlp")
-class giDeBERTaV3TextClassifier(keras_hub.models.DebertaV3TextClassifier):
-    """`keras_hub.models.DebertaV3TextClassifier` on `giDeBERTaV3`."""
-
-    backbone_cls = giDeBERTaV3
-    preprocessor_cls = giDeBERTaV3TextClassifierPreprocessor
-
-
-@keras.saving.register_keras_serializable(package="keras_gimlp")
-class giDeBERTaV3MaskedLM(keras_hub.models.DebertaV3MaskedLM):
-    """`keras_hub.models.DebertaV3MaskedLM` on `giDeBERTaV3`."""
-
-    backbone_cls = giDeBERTaV3
-    preprocessor_cls = giDeBERTaV3MaskedLMPreprocessor
+(
+    giDeBERTaV3Tokenizer,
+    giDeBERTaV3TextClassifierPreprocessor,
+    giDeBERTaV3MaskedLMPreprocessor,
+    giDeBERTaV3TextClassifier,
+    giDeBERTaV3MaskedLM,
+) = hub_tasks(giDeBERTaV3)

@@ -2,13 +2,12 @@
 
 import keras
 import keras_hub
-import numpy as np
 from keras import ops
 
 from keras_gimlp.applications.common import (
     add_residual,
-    check_drop_path_rate,
     check_positive_integers,
+    drop_path_rates,
     variant,
 )
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
@@ -27,25 +26,25 @@ class gMLP_MLM(keras_hub.models.Backbone):
         y = x + SpatialGatingUnit(z) V
         y = x + SpatialGatingUnit(z, TinyAttention(LayerNorm(x))) V    in aMLP
 
-    There are no position embeddings: the spatial weights know the positions. An example depends
-    neither on its padding nor on the other examples of its batch. It is a
-    `keras_hub.models.Backbone`, with the tokenizer, preprocessors and tasks below.
+    There are no position embeddings, since the spatial weights know the positions. The output for an
+    example depends neither on its padding nor on the other examples in its batch. It is a
+    `keras_hub.models.Backbone`, for which there are `gMLPTextClassifier` and `gMLPMaskedLM`.
 
     Args:
         vocabulary_size: Integer, number of tokens in the vocabulary.
         depth: Integer, number of blocks.
         dim: Integer, channels of a token.
-        ffn_dim: Integer, channels of the expansion, even if they are split.
-        sequence_length: Integer, the most tokens of an example. Defaults to 512.
+        ffn_dim: Integer, channels of the expansion, counting both halves if they are split.
+        sequence_length: Integer, maximum tokens per example. Defaults to 512.
         attention_dim: Integer, size of the tiny attention's head, `None` for no attention.
             Defaults to `None`.
-        spatial: `"toeplitz"`, spatial weights that depend on the distance of two tokens alone, or
-            `"dense"`, for examples of exactly `sequence_length` tokens, padded where they are
-            shorter. Defaults to `"toeplitz"`.
+        spatial: `"toeplitz"`, spatial weights that depend only on the distance between two tokens,
+            or `"dense"`, for examples of exactly `sequence_length` tokens, padding included.
+            Defaults to `"toeplitz"`.
         form: `"split"`, `"multiplicative"`, `"additive"` or `"linear"`, the form of
             `keras_gimlp.layers.SpatialGatingUnit`. Defaults to `"split"`.
-        dropout: Float, dropout rate of the embeddings and of the output of each block before it is
-            added. Defaults to 0; the paper fine-tunes with 0.1.
+        dropout: Float, dropout rate for the embeddings and for the output of each block before it
+            is added. Defaults to 0; the paper fine-tunes with 0.1.
         drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
             0 in the first. Defaults to 0.
         dtype: Precision, as for every Keras layer. Defaults to `None`, the global policy.
@@ -57,17 +56,17 @@ class gMLP_MLM(keras_hub.models.Backbone):
             shape `(batch, tokens)`. Any number of tokens up to `sequence_length`.
 
     Output shape:
-        `(batch, tokens, dim)`, after the last layer normalization. What stands at padding means
-        nothing.
+        `(batch, tokens, dim)`, after the last layer normalization. The values at padding are
+        meaningless.
 
     Raises:
-        ValueError: If a size is not a positive integer, a rate or word is out of its range, or an
-            example has more tokens than `sequence_length`.
+        ValueError: If a size is not a positive integer, a rate is out of its range, `spatial` or
+            `form` is another word, or an example has more tokens than `sequence_length`.
 
     Differences from the paper:
         The paper has no padding mask. What it leaves open follows timm's gMLP (epsilon, the initial
-        spatial weights) and BERT (the initial embedding, a standard deviation of 0.02). The paper
-        fine-tunes with dropout of the attention too, which the tiny one does not have.
+        spatial weights) and BERT (initial embeddings with a standard deviation of 0.02). The paper
+        also fine-tunes with attention dropout, which the tiny attention here lacks.
 
     Example:
 
@@ -110,11 +109,13 @@ class gMLP_MLM(keras_hub.models.Backbone):
             ffn_dim=ffn_dim,
             sequence_length=sequence_length,
         )
-        check_drop_path_rate(drop_path_rate)
+        rates = drop_path_rates(drop_path_rate, depth)
         self.token_embedding = keras.layers.ReversibleEmbedding(
             vocabulary_size,
             dim,
             embeddings_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            # Logits of a masked language model keep their digits under mixed precision.
+            reverse_dtype=keras.dtype_policies.get(dtype).variable_dtype,
             dtype=dtype,
             name="token_embedding",
         )
@@ -126,7 +127,7 @@ class gMLP_MLM(keras_hub.models.Backbone):
         mask = ops.cast(inputs["padding_mask"], "bool")
         x = self.token_embedding(inputs["token_ids"])
         x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
-        for i, rate in enumerate(np.linspace(0, drop_path_rate, depth)):
+        for i, rate in enumerate(rates):
             x = text_block(
                 x,
                 mask,
@@ -138,7 +139,7 @@ class gMLP_MLM(keras_hub.models.Backbone):
                     "sequence_length": None if spatial == "dense" else sequence_length,
                 },
                 dropout,
-                float(rate),
+                rate,
                 dtype,
                 name=f"block{i}",
             )
@@ -154,13 +155,13 @@ class gMLP_MLM(keras_hub.models.Backbone):
         self.form = form
         self.dropout = dropout
         self.drop_path_rate = drop_path_rate
-        # The names by which KerasHub's tasks and heads ask.
+        # The names that KerasHub's tasks and heads look up.
         self.hidden_dim = dim
         self.max_sequence_length = sequence_length
         self.start_token_index = 0
 
     def default_lora_layer_names(self):
-        """Returns the names of the layers that `enable_lora` adapts, if it is told none."""
+        """Returns the names of the layers that `enable_lora` adapts by default."""
         names = (layer.name for layer in self.layers if isinstance(layer, keras.layers.Dense))
         return [*names, *(("qkv", "projection") if self.attention_dim else ())]
 
@@ -195,7 +196,7 @@ def text_block(x, mask, ffn_dim, attention_dim, unit, dropout, drop_path_rate, d
     return add_residual(x, z, drop_path_rate, name, dtype=dtype)
 
 
-# Table 5, with the paper's vocabulary and length of pre-training.
+# Table 5, with the paper's vocabulary and pre-training length, and the number of parameters.
 # fmt: off
 gMLP_MLM_Base   = variant(gMLP_MLM, "gMLP_MLM_Base",   vocabulary_size=32000, depth=48,  dim=512,  ffn_dim=3072)                     # 130,073,552
 gMLP_MLM_Large  = variant(gMLP_MLM, "gMLP_MLM_Large",  vocabulary_size=32000, depth=96,  dim=768,  ffn_dim=3072)                     # 365,274,528
@@ -203,180 +204,3 @@ gMLP_MLM_XLarge = variant(gMLP_MLM, "gMLP_MLM_XLarge", vocabulary_size=32000, de
 aMLP_MLM_Base   = variant(gMLP_MLM, "aMLP_MLM_Base",   vocabulary_size=32000, depth=36,  dim=512,  ffn_dim=3072, attention_dim=64)   # 108,791,516
 aMLP_MLM_Large  = variant(gMLP_MLM, "aMLP_MLM_Large",  vocabulary_size=32000, depth=72,  dim=768,  ffn_dim=3072, attention_dim=128)  # 315,627,960
 # fmt: on
-
-
-# KerasHub finds the tokenizer, preprocessor and task of a preset by the class of its backbone.
-@keras.saving.register_keras_serializable(package="keras_gimlp")
-class gMLPTokenizer(keras_hub.tokenizers.SentencePieceTokenizer):
-    """A `keras_hub.tokenizers.SentencePieceTokenizer` with the special tokens of the tasks.
-
-    The preprocessors take any other KerasHub tokenizer with these too, such as
-    `keras_hub.models.BertTokenizer`, which is made of word pieces.
-
-    Args:
-        proto: A SentencePiece model, its path or its bytes, with the pieces `[PAD]`, `[CLS]`,
-            `[SEP]`, `[UNK]` and `[MASK]`. Defaults to `None`, no vocabulary yet.
-        **kwargs: `sequence_length`, `dtype`, as for KerasHub's tokenizer.
-
-    Raises:
-        ValueError: If one of the special tokens is missing.
-    """
-
-    backbone_cls = gMLP_MLM
-
-    def __init__(self, proto=None, **kwargs):
-        for name in ("cls", "sep", "pad", "unk", "mask"):
-            self._add_special_token(f"[{name.upper()}]", f"{name}_token")
-        # The names by which the preprocessors ask.
-        self._add_special_token("[CLS]", "start_token")
-        self._add_special_token("[SEP]", "end_token")
-        super().__init__(proto=proto, **kwargs)
-
-
-class SegmentlessPreprocessor:
-    """Mixed into a KerasHub preprocessor, leaves out the segment ids, which gMLP does not have."""
-
-    @classmethod
-    def _add_missing_kwargs(cls, loader, kwargs):
-        # KerasHub asks for what a new preprocessor on a preset is made of.
-        length = loader.config["config"]["sequence_length"]
-        return {"sequence_length": length} | super()._add_missing_kwargs(loader, kwargs)
-
-    def call(self, x, y=None, sample_weight=None):
-        output = super().call(x, y=y, sample_weight=sample_weight)
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(output)
-        x.pop("segment_ids")
-        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-
-
-@keras.saving.register_keras_serializable(package="keras_gimlp")
-class gMLPTextClassifierPreprocessor(
-    SegmentlessPreprocessor, keras_hub.models.TextClassifierPreprocessor
-):
-    """`keras_hub.models.TextClassifierPreprocessor` for `gMLP_MLM`: `[CLS] a [SEP] b [SEP]`."""
-
-    backbone_cls = gMLP_MLM
-    tokenizer_cls = gMLPTokenizer
-
-
-@keras.saving.register_keras_serializable(package="keras_gimlp")
-class gMLPMaskedLMPreprocessor(SegmentlessPreprocessor, keras_hub.models.MaskedLMPreprocessor):
-    """`keras_hub.models.MaskedLMPreprocessor` for `gMLP_MLM`."""
-
-    backbone_cls = gMLP_MLM
-    tokenizer_cls = gMLPTokenizer
-
-
-@keras.saving.register_keras_serializable(package="keras_gimlp")
-class gMLPTextClassifier(keras_hub.models.RobertaTextClassifier):
-    """`keras_hub.models.TextClassifier` on `gMLP_MLM`.
-
-        logits = dropout(tanh(dropout(h_0) W_p + b_p)) W + b,    h_0 the first token
-
-    Args:
-        backbone: A `gMLP_MLM`.
-        num_classes: Integer, number of classes.
-        preprocessor: A `gMLPTextClassifierPreprocessor`, or `None` for inputs that are tokens
-            already. Defaults to `None`.
-        dropout: Float, dropout rate before both dense layers. Defaults to 0.1.
-        **kwargs: `activation` of the outputs, `hidden_dim` of the first dense layer, `name`.
-
-    Raises:
-        ValueError: If the preprocessor makes longer examples than the backbone takes, or has
-            another vocabulary.
-
-    Example:
-
-    ```python
-    import numpy as np
-    from keras_gimlp import applications
-
-    encoder = applications.gMLP_MLM(vocabulary_size=1000, depth=2, dim=32, ffn_dim=128)
-    classifier = applications.gMLPTextClassifier(encoder, num_classes=2)
-    ones = np.ones((2, 12), "int32")
-    classifier.fit({"token_ids": ones, "padding_mask": ones}, np.array([0, 1]), shuffle=False)
-    ```
-    """
-
-    backbone_cls = gMLP_MLM
-    preprocessor_cls = gMLPTextClassifierPreprocessor
-
-    def __init__(self, backbone, num_classes, preprocessor=None, dropout=0.1, **kwargs):
-        check_preprocessor(backbone, preprocessor)
-        super().__init__(backbone, num_classes, preprocessor, dropout=dropout, **kwargs)
-
-
-@keras.saving.register_keras_serializable(package="keras_gimlp")
-class gMLPMaskedLM(keras_hub.models.MaskedLM):
-    """`keras_hub.models.MaskedLM` on `gMLP_MLM`.
-
-        logits = h Eᵀ    for h at the masked positions
-
-    `E` is the token embedding: the head adds no weights, as in the paper's counts of parameters.
-
-    Args:
-        backbone: A `gMLP_MLM`.
-        preprocessor: A `gMLPMaskedLMPreprocessor`, or `None` for inputs that are tokens already.
-            Defaults to `None`.
-        **kwargs: `name`, as for every Keras model.
-
-    Call arguments:
-        inputs: The backbone's inputs and `mask_positions`, `(batch, masks)`, where to predict.
-
-    Output shape:
-        `(batch, masks, vocabulary_size)`, logits.
-
-    Raises:
-        ValueError: If the preprocessor makes longer examples than the backbone takes, or has
-            another vocabulary.
-
-    Example:
-
-    ```python
-    import numpy as np
-    from keras_gimlp import applications
-
-    encoder = applications.gMLP_MLM(vocabulary_size=1000, depth=2, dim=32, ffn_dim=128)
-    model = applications.gMLPMaskedLM(encoder)
-    ones = np.ones((2, 12), "int32")
-    x = {"token_ids": ones, "padding_mask": ones, "mask_positions": np.array([[3], [5]])}
-    model.fit(x, np.array([[7], [9]]), shuffle=False)
-    ```
-    """
-
-    backbone_cls = gMLP_MLM
-    preprocessor_cls = gMLPMaskedLMPreprocessor
-
-    def __init__(self, backbone, preprocessor=None, **kwargs):
-        check_preprocessor(backbone, preprocessor)
-        self.backbone = backbone
-        self.preprocessor = preprocessor
-        positions = keras.Input((None,), dtype="int32", name="mask_positions")
-        h = ops.take_along_axis(backbone(backbone.input), ops.expand_dims(positions, -1), axis=1)
-        super().__init__(
-            inputs=backbone.input | {"mask_positions": positions},
-            outputs=backbone.token_embedding(h, reverse=True),
-            **kwargs,
-        )
-
-
-def check_preprocessor(backbone, preprocessor):
-    """Raises `ValueError` where the lengths or the vocabularies of the two disagree."""
-    length = getattr(preprocessor, "sequence_length", None)
-    most = backbone.sequence_length
-    if length is not None and (length > most or (backbone.spatial == "dense" and length < most)):
-        exactly = "exactly" if backbone.spatial == "dense" else "at most"
-        raise ValueError(
-            f"The `sequence_length` of `preprocessor` must be {exactly} the backbone's, {most}. "
-            f"Received: preprocessor.sequence_length={length}"
-        )
-    tokenizer = getattr(preprocessor, "tokenizer", None)
-    try:
-        size = None if tokenizer is None else tokenizer.vocabulary_size()
-    except ValueError:
-        return  # from a preset, where the vocabulary arrives after the task is made
-    if size not in (None, backbone.vocabulary_size):
-        raise ValueError(
-            "The tokenizer of `preprocessor` must have the backbone's vocabulary, of "
-            f"{backbone.vocabulary_size} tokens. Received: a tokenizer of {size}"
-        )

@@ -1,7 +1,7 @@
-"""Encoders from presets of KerasHub and folders of Hugging Face.
+"""Encoders from KerasHub presets and Hugging Face folders.
 
-It uses private names of KerasHub's presets; `tests/applications/text/test_gated_encoders.py` notices
-changes.
+It uses private names of KerasHub's presets; `tests/applications/text/test_gated_encoders.py` names
+the one that is missing.
 """
 
 import json
@@ -15,28 +15,31 @@ from keras_gimlp.weights.fetching import HUB, needed
 from keras_gimlp.weights.loading import fill
 from keras_gimlp.weights.published_file import read_pth, read_safetensors
 
+# The files of a folder that may hold weights.
+WEIGHTS = ("*.safetensors", "pytorch_model.bin")
 # Parts of a pretrained file that an encoder has no use for.
 HEADS = ("lm_predictions.", "mask_predictions.", "cls.", "pooler.", "classifier.")
 
 
-def load_encoder(preset, encoder_cls):
+def load_encoder(preset, encoder_cls, load_weights=True):
     """Returns a pretrained KerasHub backbone.
 
     Args:
         preset: Name of a KerasHub preset, a handle (`"hf://OWNER/NAME"`, `"kaggle://..."`), or the
             path of a folder that KerasHub or Hugging Face's transformers saved.
-        encoder_cls: The class of `keras_hub.models` that it must be of.
+        encoder_cls: The class in `keras_hub.models` that the encoder must have.
+        load_weights: Whether to load the weights too. Defaults to `True`.
 
     Raises:
         ValueError: If the preset is of another architecture, or there is none.
     """
     preset = str(preset)
     if encoder_cls is keras_hub.models.DebertaV3Backbone:
-        folder = fetched(preset)
+        folder = fetched(preset, "config.json", *(WEIGHTS if load_weights else ()))
         config = folder / "config.json"
         if config.is_file() and json.loads(config.read_text()).get("model_type") == "deberta-v2":
-            return load_deberta_v3(folder)
-    encoder = keras_hub.models.Backbone.from_preset(preset)
+            return load_deberta_v3(folder, load_weights)
+    encoder = keras_hub.models.Backbone.from_preset(preset, load_weights=load_weights)
     if type(encoder) is not encoder_cls:
         raise ValueError(
             f"`weights` must be a preset of {encoder_cls.__name__}. Received: weights={preset!r}, "
@@ -50,35 +53,34 @@ def load_tokenizer(preset, tokenizer_cls):
 
     Args:
         preset: As for `load_encoder`.
-        tokenizer_cls: The class for the architecture. It matters for DeBERTaV3 alone, of which
-            KerasHub does not convert the folders of Hugging Face.
+        tokenizer_cls: The class for the architecture. It matters only for DeBERTaV3, whose Hugging
+            Face folders KerasHub cannot convert.
 
     Raises:
         ValueError: If there is no such preset.
     """
     preset = str(preset)
     if issubclass(tokenizer_cls, keras_hub.models.DebertaV3Tokenizer):
-        folder = fetched(preset)
+        folder = fetched(preset, "spm.model")
         if (folder / "spm.model").is_file():
             return tokenizer_cls((folder / "spm.model").read_bytes())
     return keras_hub.tokenizers.Tokenizer.from_preset(preset)
 
 
-def fetched(preset):
-    """Returns the folder of a preset, fetching it from the Hugging Face hub if it is there."""
+def fetched(preset, *files):
+    """Returns the folder of a preset, with `files` from the Hugging Face hub if it is there."""
     if not preset.startswith(HUB):
         return pathlib.Path(preset)
     hub = needed("huggingface_hub", "fetch weights from the Hugging Face hub")
-    files = ["config.json", "*.safetensors", "pytorch_model.bin", "spm.model"]
-    return pathlib.Path(hub.snapshot_download(preset.removeprefix(HUB), allow_patterns=files))
+    return pathlib.Path(hub.snapshot_download(preset.removeprefix(HUB), allow_patterns=[*files]))
 
 
-def load_deberta_v3(folder):
-    """Returns the encoder in a folder that transformers saved, which KerasHub does not convert.
+def load_deberta_v3(folder, load_weights=True):
+    """Returns the encoder in a folder saved by transformers, which KerasHub cannot convert.
 
     Raises:
-        ValueError: If the folder is of another form of DeBERTa than version 3, or its tensors do
-            not fit.
+        ValueError: If the folder holds another version of DeBERTa than 3, or its tensors do not
+            fit.
         FileNotFoundError: If it holds neither `model.safetensors` nor `pytorch_model.bin`.
     """
     config = json.loads((folder / "config.json").read_text())
@@ -108,6 +110,8 @@ def load_deberta_v3(folder):
         max_sequence_length=config["max_position_embeddings"],
         bucket_size=config["position_buckets"],
     )
+    if not load_weights:
+        return encoder
     theirs = tensors_of(folder)
     rows = deberta_v3_rows(config["num_hidden_layers"], config["num_attention_heads"])
     tensors = {
@@ -122,7 +126,7 @@ def load_deberta_v3(folder):
 
 
 def tensors_of(folder):
-    """Returns the tensors in a folder of transformers, without the name of the encoder before."""
+    """Returns the tensors in a folder saved by transformers, without the encoder's prefix."""
     for name, read in (("model.safetensors", read_safetensors), ("pytorch_model.bin", read_pth)):
         if (folder / name).is_file():
             tensors = read(folder / name)
@@ -133,7 +137,7 @@ def tensors_of(folder):
 
 
 def deberta_v3_rows(depth, heads):
-    """Returns the names and layouts of transformers by the paths of KerasHub's variables."""
+    """Maps the paths of KerasHub's variables to transformers' names and layouts."""
     split = Layout(lambda t: t.T.reshape(t.shape[1], heads, -1), None)
     split_bias = Layout(lambda t: t.reshape(heads, -1), None)
     rows = {
@@ -161,7 +165,7 @@ def deberta_v3_rows(depth, heads):
 
 
 def backbone_class(preset):
-    """Returns the class of the backbone in a preset, `None` where KerasHub knows none."""
+    """Returns the class of the backbone in a preset, or `None` if KerasHub knows none."""
     try:
         return get_preset_loader(str(preset)).check_backbone_class()
     except ValueError:
@@ -169,9 +173,9 @@ def backbone_class(preset):
 
 
 def load_task(cls, preset, load_weights, **kwargs):
-    """Returns a task from its own preset, or a new head on the backbone in a preset.
+    """Returns a task from its own preset, or puts a new head on the backbone in a preset.
 
-    KerasHub's own `from_preset` does so only for tasks that name one class of backbone.
+    KerasHub's own `from_preset` requires a task that names a single class of backbone.
     """
     loader = get_preset_loader(str(preset))
     if isinstance(loader, KerasPresetLoader):

@@ -1,21 +1,22 @@
 """Heads on text encoders that KerasHub lacks: regression, choices, labels of tokens, and spans.
 
-Each works on every backbone that takes `token_ids` and `padding_mask` and gives one vector a token,
-KerasHub's and ours.
+Each works on every backbone, KerasHub's or ours, that takes `token_ids` and `padding_mask` and returns
+one vector per token.
 """
 
 import keras
 import keras_hub
 from keras import ops
 
+from keras_gimlp.applications.text.hub_task import HubTask, logits_dtype
 from keras_gimlp.applications.text.pretrained import load_task
 
 
-class TextTask(keras_hub.models.Task):
-    """What the heads share: defaults of `compile`, and presets of every backbone."""
+class TextTask(HubTask, keras_hub.models.Task):
+    """What the heads share: defaults for `compile`, and presets of every backbone."""
 
     def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
-        """Configures the training. `"auto"` is Adam at 5e-5, and the task's own loss and metric."""
+        """Configures training. `"auto"` means Adam at 5e-5 and the task's own loss and metric."""
         super().compile(
             optimizer=keras.optimizers.Adam(5e-5) if optimizer == "auto" else optimizer,
             loss=self.default_loss() if loss == "auto" else loss,
@@ -34,8 +35,8 @@ class TextTask(keras_hub.models.Task):
         """Builds the task from its own preset, or puts a new head on the encoder of another.
 
         Args:
-            preset: A name of KerasHub's, a handle (`"hf://..."`), or a folder.
-            load_weights: Whether the weights are loaded too. Defaults to `True`.
+            preset: The name of a KerasHub preset, a handle (`"hf://..."`), or a folder.
+            load_weights: Whether to load the weights too. Defaults to `True`.
             **kwargs: Arguments of the task, which replace those of the preset.
         """
         return load_task(cls, preset, load_weights, **kwargs)
@@ -43,17 +44,18 @@ class TextTask(keras_hub.models.Task):
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class TextRegressor(TextTask):
-    """One number a text, or a pair of texts: the similarity of STS-B.
+    """One number per text or pair of texts, such as the similarity in STS-B.
 
         score = w · dropout(pooled) + b
 
-    `pooled` is the encoder's own pooled output, or else a dense layer (tanh) on the first token.
+    `pooled` is the encoder's own pooled output or, failing that, a dense layer (tanh) on the first
+    token.
 
     Args:
         backbone: A `keras_hub.models.Backbone`.
-        preprocessor: A layer from texts to the backbone's inputs, such as a KerasHub
-            `TextClassifierPreprocessor`. `None` for inputs that are that already. Defaults to
-            `None`.
+        preprocessor: A layer that turns texts into the backbone's inputs, such as a KerasHub
+            `TextClassifierPreprocessor`, or `None` if the inputs are preprocessed already. Defaults
+            to `None`.
         dropout: Float, dropout rate before the head. Defaults to 0.1.
         **kwargs: `name`, as for every Keras model.
 
@@ -102,12 +104,13 @@ class MultipleChoice(TextTask):
 
         score_k = w · dropout(pooled_k) + b,    the same weights for every choice k
 
-    `pooled` is the encoder's own pooled output, or else a dense layer (tanh) on the first token.
+    `pooled` is the encoder's own pooled output or, failing that, a dense layer (tanh) on the first
+    token.
 
     Args:
         backbone: A `keras_hub.models.Backbone`.
-        num_choices: Integer, choices of an example, at least 2.
-        preprocessor: A layer from texts to the inputs, or `None`. Defaults to `None`.
+        num_choices: Integer, choices per example, at least 2.
+        preprocessor: A layer that turns texts into the inputs, or `None`. Defaults to `None`.
         dropout: Float, dropout rate before the head. Defaults to 0.1.
         **kwargs: `name`, as for every Keras model.
 
@@ -136,7 +139,7 @@ class MultipleChoice(TextTask):
     def __init__(self, backbone, num_choices, preprocessor=None, dropout=0.1, **kwargs):
         at_least("num_choices", num_choices, 2)
         inputs = {
-            name: keras.Input((num_choices, None), dtype=x.dtype, name=name)
+            name: keras.Input((num_choices, *x.shape[1:]), dtype=x.dtype, name=name)
             for name, x in backbone.input.items()
         }
         x = pooled(
@@ -156,7 +159,7 @@ class MultipleChoice(TextTask):
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class JoinChoices(keras.layers.Layer):
-    """Makes every choice an example of its own: `(batch, choices, tokens)` to `(..., tokens)`."""
+    """Turns every choice into an example: `(batch, choices, tokens)` to `(..., tokens)`."""
 
     def call(self, inputs):
         return ops.reshape(inputs, (-1, ops.shape(inputs)[-1]))
@@ -174,12 +177,13 @@ class TokenClassifier(TextTask):
 
         scores = dropout(h) W + b
 
-    The encoder's pooler, where there is one, is not trained, since no loss reaches it.
+    If the encoder has a pooler, this task does not train it, since the loss does not reach it.
 
     Args:
         backbone: A `keras_hub.models.Backbone`.
         num_classes: Integer, number of labels.
-        preprocessor: A layer from texts to the backbone's inputs, or `None`. Defaults to `None`.
+        preprocessor: A layer that turns texts into the backbone's inputs, or `None`. Defaults to
+            `None`.
         dropout: Float, dropout rate before the head. Defaults to 0.1.
         **kwargs: `name`, as for every Keras model.
 
@@ -187,8 +191,8 @@ class TokenClassifier(TextTask):
         inputs: The backbone's inputs, a dictionary of `(batch, tokens)`.
 
     Output shape:
-        `(batch, tokens, num_classes)`, logits. The default loss passes over labels of -1: padding,
-        and all but the first token of a word.
+        `(batch, tokens, num_classes)`, logits. The default loss ignores labels of -1, meant for
+        padding and for all but the first token of a word.
 
     Raises:
         ValueError: If `num_classes` is below 2.
@@ -204,6 +208,8 @@ class TokenClassifier(TextTask):
     tagger({"token_ids": ones, "segment_ids": 0 * ones, "padding_mask": ones})  # (2, 12, 9)
     ```
     """
+
+    encoder_output = "sequence_output"
 
     def __init__(self, backbone, num_classes, preprocessor=None, dropout=0.1, **kwargs):
         at_least("num_classes", num_classes, 2)
@@ -221,7 +227,7 @@ class TokenClassifier(TextTask):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
 
     def default_metrics(self):
-        return None  # the accuracy of Keras would count what the loss passes over
+        return None  # Keras' accuracy would count what the loss ignores
 
     def get_config(self):
         return super().get_config() | {"num_classes": self.num_classes, "dropout": self.dropout}
@@ -233,19 +239,20 @@ class SpanExtractor(TextTask):
 
         scores = h W + b,    one column for the first token, one for the last
 
-    Padding scores -10,000. The encoder's pooler, where there is one, is not trained, since no loss
-    reaches it.
+    Padding scores -10,000. If the encoder has a pooler, this task does not train it, since the loss
+    does not reach it.
 
     Args:
         backbone: A `keras_hub.models.Backbone`.
-        preprocessor: A layer from texts to the backbone's inputs, or `None`. Defaults to `None`.
+        preprocessor: A layer that turns texts into the backbone's inputs, or `None`. Defaults to
+            `None`.
         **kwargs: `name`, as for every Keras model.
 
     Call arguments:
         inputs: The backbone's inputs, a dictionary of `(batch, tokens)`.
 
     Output shape:
-        `(batch, 2, tokens)`, logits. The labels are `(batch, 2)`, the numbers of the two tokens.
+        `(batch, 2, tokens)`, logits. The labels are `(batch, 2)`, the positions of the two tokens.
 
     Example:
 
@@ -260,6 +267,8 @@ class SpanExtractor(TextTask):
     ```
     """
 
+    encoder_output = "sequence_output"
+
     def __init__(self, backbone, preprocessor=None, **kwargs):
         inputs = backbone.input
         x = logits(2, backbone)(token_vectors(backbone, inputs))
@@ -271,27 +280,23 @@ class SpanExtractor(TextTask):
 
 
 def logits(units, backbone):
+    """Returns the last layer of a head, which keeps its digits under mixed precision."""
     return keras.layers.Dense(
         units,
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-        dtype=backbone.dtype_policy,
+        dtype=logits_dtype(backbone),
         name="logits",
     )
 
 
 def token_vectors(backbone, inputs):
-    """Returns one vector a token, and leaves the encoder's pooler out of the training."""
+    """Returns one vector per token."""
     outputs = backbone(inputs)
-    if not isinstance(outputs, dict):
-        return outputs
-    for layer in backbone.layers:
-        if layer.name == "pooled_dense":
-            layer.trainable = False
-    return outputs["sequence_output"]
+    return outputs["sequence_output"] if isinstance(outputs, dict) else outputs
 
 
 def pooled(backbone, inputs):
-    """Returns one vector an example: the encoder's own, or a dense layer on the first token."""
+    """Returns one vector per example: the encoder's own, or a dense layer on the first token."""
     outputs = backbone(inputs)
     if isinstance(outputs, dict) and "pooled_output" in outputs:
         return outputs["pooled_output"]

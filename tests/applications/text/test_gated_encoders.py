@@ -1,12 +1,16 @@
 """giBERT, giRoBERTa and giDeBERTaV3: recorded outputs, invariances, presets."""
 
 import importlib.util
+import inspect
+import pickle
+import shutil
 
 import keras
 import keras_hub
 import numpy as np
 import pytest
 from keras import ops
+from keras_hub.src.utils import preset_utils
 
 from keras_gimlp import applications
 from tests.conftest import GOLDEN
@@ -85,8 +89,8 @@ def test_new_gates_leave_a_pretrained_encoder_as_it_was(name):
         np.testing.assert_allclose(outputs, plain, atol=1e-6)
 
 
-# Over the batch the maximum sees the padding too, to which KerasHub's RoBERTa gives other position
-# embeddings than that of transformers. It is compared in the other scopes.
+# Over the batch, the maximum sees padding, to which KerasHub's RoBERTa gives other position
+# embeddings than transformers does.
 RECORDED = [(name, scope) for name in ENCODERS for scope in ("example", "token", "batch")]
 RECORDED.remove(("giRoBERTa", "batch"))
 
@@ -101,6 +105,28 @@ def test_outputs_equal_the_recorded_ones(name, scope, inhibition):
     expected = values(name)[f"gated_{scope}_{inhibition}"]
     assert np.abs(expected - values(name)["plain"])[real].max() > 0.01
     np.testing.assert_allclose(hidden(model, x)[real], expected[real], atol=1e-5)
+
+
+def test_over_the_batch_giroberta_differs_by_as_much_as_it_says():
+    model = recorded("giRoBERTa", scope="batch", inhibition=0.9)
+    fill_gates(model, "giRoBERTa")
+    x = tokens("giRoBERTa")
+    real = x["padding_mask"] == 1
+    difference = hidden(model, x) - values("giRoBERTa")["gated_batch_0.9"]
+    assert 0.0051 < np.abs(difference)[real].max() < 0.0052
+    assert "by up to 0.0052" in applications.giRoBERTa.__doc__
+
+
+@pytest.mark.parametrize("inhibition", [0.3, 0.9])
+def test_a_maximum_in_padding_is_that_of_the_released_code(inhibition, monkeypatch):
+    # In this recording, every gate has its maximum over the batch at a padded position.
+    monkeypatch.setitem(globals(), "folder", lambda name: GOLDEN / "gi_deberta_v3_padding")
+    model = recorded("giDeBERTaV3", scope="batch", inhibition=inhibition)
+    fill_gates(model, "giDeBERTaV3")
+    x = tokens("giDeBERTaV3")
+    real = x["padding_mask"] == 1
+    expected = values("giDeBERTaV3")[f"gated_batch_{inhibition}"]
+    np.testing.assert_allclose(hidden(model, x)[real], expected[real], atol=2e-5)
 
 
 # Invariances
@@ -202,6 +228,18 @@ def test_gates_are_saved_and_loaded_without_the_encoder(name, tmp_path):
 # Presets
 
 
+@pytest.mark.parametrize("name", ["giBERT", "giDeBERTaV3"])
+def test_a_preset_gives_the_sizes_without_its_weights(name, tmp_path):
+    cls = getattr(applications, name)
+    shutil.copy(folder(name) / "config.json", tmp_path)
+    model = cls.from_preset(str(tmp_path), load_weights=False, inhibition=0.1)
+    assert (model.inhibition, model.weights_source) == (0.1, None)
+    small(name).save_to_preset(str(tmp_path / "ours"))
+    (tmp_path / "ours" / "model.weights.h5").unlink()
+    ours = cls.from_preset(str(tmp_path / "ours"), load_weights=False)
+    assert ours.get_config() == small(name).get_config() | {"name": ours.name}
+
+
 @EVERY_ENCODER
 def test_a_saved_preset_is_the_same_model(name, tmp_path):
     model = small(name, inhibition=0.1, gated_layers=2, scope="token", rank=4, activation="silu")
@@ -283,6 +321,58 @@ def test_masked_language_model_is_tied_to_the_embedding(name):
 
 
 @EVERY_ENCODER
+def test_logits_have_the_digits_of_float32_under_mixed_precision(name):
+    model = small(name, dtype="mixed_bfloat16")
+    x = tokens(name)
+    positions = {"mask_positions": np.array([[0, 2]] * len(x["token_ids"]))}
+    classifier = getattr(applications, f"{name}TextClassifier")(model, num_classes=2)
+    masked_lm = getattr(applications, f"{name}MaskedLM")(model)
+    for task, inputs in ((classifier, x), (masked_lm, x | positions)):
+        outputs = task(inputs)
+        assert keras.backend.standardize_dtype(outputs.dtype) == task.output.dtype == "float32"
+        rounded = ops.cast(ops.cast(outputs, "bfloat16"), "float32")
+        assert np.abs(ops.convert_to_numpy(outputs - rounded)).max() > 0
+
+
+def test_a_masked_language_model_does_not_train_the_pooler():
+    model = small("giBERT")
+    task, classifier = (
+        applications.giBERTMaskedLM(model),
+        applications.giBERTTextClassifier(model, 2),
+    )
+    assert not any("pooled" in v.path for v in task.trainable_variables)
+    assert any("pooled" in v.path for v in classifier.trainable_variables)
+
+
+@EVERY_ENCODER
+def test_tasks_of_keras_hub_are_classes_like_others(name):
+    for kind in (
+        *("Tokenizer", "TextClassifierPreprocessor", "MaskedLMPreprocessor"),
+        *("TextClassifier", "MaskedLM"),
+    ):
+        cls = getattr(applications, name + kind)
+        assert pickle.loads(pickle.dumps(cls)) is cls
+        assert keras.saving.get_registered_name(cls) == f"keras_gimlp>{name}{kind}"
+        assert cls.__doc__.startswith("`keras_hub.models.")
+        assert cls.backbone_cls is getattr(applications, name)
+
+
+@EVERY_ENCODER
+def test_the_signature_and_the_docstring_name_every_argument(name):
+    cls = getattr(applications, name)
+    plain = inspect.signature(cls.plain_cls).parameters
+    signature = inspect.signature(cls).parameters
+    assert set(plain) - {"kwargs"} < set(signature)
+    assert {"weights", *small(name).gate_config(), "trainable", "name"} < set(signature)
+    for argument in signature:
+        assert f"\n        {argument}: " in cls.__doc__
+    assert f"Defaults to the preset's, or {plain['dropout'].default}." in cls.__doc__
+    assert small(name).dropout == plain["dropout"].default
+    with pytest.raises(TypeError, match=f"^{name}\\(\\) got an .* argument 'num_layer'"):
+        cls(num_layer=3)
+
+
+@EVERY_ENCODER
 def test_named_sizes_are_those_of_the_published_encoders(name, monkeypatch):
     published = {
         "giBERT_Tiny": 4_385_920,
@@ -295,7 +385,7 @@ def test_named_sizes_are_those_of_the_published_encoders(name, monkeypatch):
         "giDeBERTaV3_Base": 183_831_552,
         "giDeBERTaV3_Large": 434_012_160,
     }
-    assert list(published) == [n for n in applications.list_models("text") if n[:2] == "gi"]
+    assert list(published) == applications.list_models("gi*", kind="text")
     for initializer in ("VarianceScaling", "RandomNormal", "TruncatedNormal", "RandomUniform"):
         monkeypatch.setattr(
             getattr(keras.initializers, initializer),
@@ -380,7 +470,6 @@ def test_a_preset_of_another_architecture_is_refused(name):
 
 def test_a_deberta_folder_of_another_version_is_refused(tmp_path):
     import json
-    import shutil
 
     shutil.copytree(folder("giDeBERTaV3"), tmp_path / "copy")
     config = json.loads((tmp_path / "copy" / "config.json").read_text())
@@ -391,13 +480,31 @@ def test_a_deberta_folder_of_another_version_is_refused(tmp_path):
 
 
 def test_private_names_of_keras_and_keras_hub_are_as_they_were():
-    # `applications/gated_attention.py` leans on these; without them it must be adapted.
+    # Each file says so where it leans on these; without them it must be adapted.
     encoder = keras_hub.layers.TransformerEncoder(intermediate_dim=8, num_heads=2)
     encoder.build((None, None, 4))
-    attention = encoder._self_attention_layer
-    for name in ("_query_dense", "_key_dense", "_value_dense", "_output_dense"):
-        assert hasattr(attention, name)
-    for name in ("_compute_attention", "_compute_attention_mask"):
-        assert callable(getattr(attention, name))
+    deberta = keras_hub.models.DebertaV3Backbone(**SIZES).transformer_layers[0]
+    projections = ("_query_dense", "_key_dense", "_value_dense", "_output_dense")
+    leaned_on = [
+        (encoder, ("_self_attention_layer", "_feedforward_output_dense", "_tracker")),
+        (deberta, ("_self_attention_layer", "_feedforward_output_dense", "_flatten_layers")),
+        (encoder._tracker, ("lock", "unlock")),
+        (
+            encoder._self_attention_layer,
+            (*projections, "_compute_attention", "_compute_attention_mask"),
+        ),
+        (deberta._self_attention_layer, (*projections, "_compute_attention")),
+        (
+            keras_hub.models.DebertaV3Backbone(**SIZES),
+            ("embeddings_dropout", "relative_embeddings", "transformer_layers", "token_embedding"),
+        ),
+        (preset_utils, ("get_preset_loader", "KerasPresetLoader")),
+        (preset_utils.KerasPresetLoader, ("check_backbone_class", "load_task")),
+        (keras_hub.models.TextClassifierPreprocessor, ("_add_missing_kwargs",)),
+        (keras_hub.tokenizers.SentencePieceTokenizer, ("_add_special_token",)),
+    ]
+    for owner, names in leaned_on:
+        for name in names:
+            assert hasattr(owner, name), f"{name} is gone from {owner}: adapt applications/text"
     assert encoder._feedforward_output_dense.units == 4
-    assert callable(encoder._tracker.unlock)
+    assert isinstance(encoder._self_attention_layer, keras.layers.MultiHeadAttention)

@@ -170,7 +170,7 @@ def test_named_sizes_have_the_published_parameters_and_operations(size, without_
 
 
 def test_every_published_size_is_listed():
-    assert list(PARAMETERS) == [n for n in applications.list_models("text") if "MLM" in n]
+    assert list(PARAMETERS) == applications.list_models("*mlm*")
 
 
 def test_forms_have_the_sizes_of_the_ablation(without_values):
@@ -198,6 +198,11 @@ def test_dropout_and_stochastic_depth_are_where_they_are_asked_for():
         | {f"block{i}_dropout": 0.1 for i in range(3)}
         | {"block1_drop_path": 0.1, "block2_drop_path": 0.2}
     )
+
+
+def test_the_only_block_is_the_last_one():
+    model = applications.gMLP_MLM(**(SIZES | {"depth": 1}), drop_path_rate=0.2)
+    assert model.get_layer("block0_drop_path").rate == 0.2
 
 
 # Presets
@@ -305,10 +310,13 @@ def test_heads_on_text_work_on_it(head, arguments, shape):
     assert task.predict(texts(), verbose=0).shape == shape
 
 
-def test_a_choice_is_scored_on_it():
-    chooser = applications.MultipleChoice(small(attention_dim=4), num_choices=2)
+@pytest.mark.parametrize(("spatial", "length"), [("toeplitz", None), ("dense", 6)])
+def test_a_choice_is_scored_on_it(spatial, length):
+    encoder = small(attention_dim=4, spatial=spatial, sequence_length=length or 9)
+    chooser = applications.MultipleChoice(encoder, num_choices=2)
+    assert {tensor.shape for tensor in chooser.input.values()} == {(None, 2, length)}
     x = {key: np.stack([value, value], 1) for key, value in texts().items()}
-    assert chooser.predict(x, verbose=0).shape == (3, 2)
+    assert run(chooser, x).shape == (3, 2)
 
 
 # Tokenizers
@@ -410,6 +418,16 @@ def test_mixed_precision_computes_in_half():
     expected = run(exact, texts())[real]
     error = np.abs(run(model, texts())[real] - expected).max()
     assert 0 < error < 0.1 * np.abs(expected).max()
+
+
+def test_logits_have_the_digits_of_float32_under_mixed_precision():
+    model = small(dtype="mixed_bfloat16")
+    tasks = applications.gMLPMaskedLM(model), applications.gMLPTextClassifier(model, num_classes=2)
+    for task in tasks:
+        outputs = task(masked(texts()) if task is tasks[0] else texts())
+        assert keras.backend.standardize_dtype(outputs.dtype) == task.output.dtype == "float32"
+        rounded = ops.cast(ops.cast(outputs, "bfloat16"), "float32")
+        assert np.abs(ops.convert_to_numpy(outputs - rounded)).max() > 0
 
 
 @BOTH

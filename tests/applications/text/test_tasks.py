@@ -33,9 +33,10 @@ EVERY_HEAD = pytest.mark.parametrize("name", HEADS)
 EVERY_BACKBONE = pytest.mark.parametrize("gated", [True, False])
 
 
-def backbone(gated):
+def backbone(gated, **kwargs):
     """A gated BERT, whose output is a dictionary, or a plain RoBERTa, which gives one tensor."""
-    model = applications.giBERT(**SIZES) if gated else keras_hub.models.RobertaBackbone(**SIZES)
+    cls = applications.giBERT if gated else keras_hub.models.RobertaBackbone
+    model = cls(**SIZES, **kwargs)
     rng = np.random.default_rng(0)
     for variable in model.weights:  # gates that are not 1, vectors that are not all alike
         variable.assign(variable + rng.normal(size=variable.shape) / 3)
@@ -121,6 +122,42 @@ def test_the_pooler_is_not_trained_where_no_loss_reaches_it(name):
     assert any("pooled" in v.path for v in task.weights)
 
 
+@pytest.mark.parametrize("tagger_first", [True, False])
+def test_a_head_leaves_the_encoder_as_it_was(tagger_first, tmp_path):
+    encoder = backbone(gated=True)
+    trainable = [v.path for v in encoder.trainable_variables]
+    heads = [lambda: applications.TokenClassifier(encoder, 3), applications.TextRegressor]
+    if tagger_first:
+        tagger, regressor = heads[0](), heads[1](encoder)
+    else:
+        regressor, tagger = heads[1](encoder), heads[0]()
+    tagger.save_to_preset(str(tmp_path))
+    saved = applications.TokenClassifier.from_preset(str(tmp_path))
+    another = applications.TextRegressor.from_preset(str(tmp_path))
+    assert [v.path for v in encoder.trainable_variables] == trainable
+    for task, pooled in ((tagger, 0), (saved, 0), (regressor, 2), (another, 2)):
+        assert sum("pooled" in v.path for v in task.trainable_variables) == pooled
+        assert len(task.trainable_weights) == len(trainable) + pooled  # 2 less, 2 of the head more
+        assert len(task.trainable_weights) + len(task.non_trainable_weights) == len(task.weights)
+        variables = [*task.trainable_variables, *task.non_trainable_variables]
+        assert {id(v) for v in variables} == {id(v) for v in task.variables}
+    tagger.trainable = False
+    assert tagger.trainable_variables == []
+
+
+@EVERY_HEAD
+@EVERY_BACKBONE
+def test_logits_have_the_digits_of_float32_under_mixed_precision(name, gated):
+    arguments, shape, _, expected = HEADS[name]
+    encoder = backbone(gated, dtype="mixed_bfloat16")
+    task = getattr(applications, name)(encoder, **arguments)
+    outputs = task(inputs(encoder, shape))
+    assert keras.backend.standardize_dtype(outputs.dtype) == task.output.dtype == "float32"
+    assert ops.shape(outputs) == expected
+    rounded = ops.cast(ops.cast(outputs, "bfloat16"), "float32")
+    assert np.abs(ops.convert_to_numpy(outputs - rounded)).max() > 0
+
+
 def test_labels_of_minus_one_do_not_count():
     task, x, labels, _ = build("TokenClassifier", gated=False)
     loss = task.evaluate(x, labels, verbose=0)
@@ -150,6 +187,35 @@ def test_a_preset_of_an_encoder_gets_a_new_head(name, tmp_path):
     x = inputs(encoder, (2, 10))
     for key, value in hidden(encoder, x).items():
         np.testing.assert_allclose(hidden(task.backbone, x)[key], value, rtol=1e-5, atol=1e-6)
+
+
+@EVERY_HEAD
+def test_a_preset_gives_the_sizes_without_its_weights(name, tmp_path):
+    encoder = backbone(gated=False)
+    encoder.save_to_preset(str(tmp_path))
+    (tmp_path / "model.weights.h5").unlink()
+    cls = getattr(applications, name)
+    task = cls.from_preset(str(tmp_path), load_weights=False, **HEADS[name][0])
+    assert task.backbone.get_config() == encoder.get_config()
+
+
+@pytest.mark.parametrize("name", ["TextRegressor", "giBERTTextClassifier"])
+def test_a_saved_task_goes_on_training_as_it_was_compiled(name, tmp_path):
+    encoder = backbone(gated=True)
+    arguments = {"num_classes": 2} if name == "giBERTTextClassifier" else {}
+    task = getattr(applications, name)(encoder, **arguments)
+    task.compile(keras.optimizers.SGD(0.03, momentum=0.9), loss="mse" if not arguments else "auto")
+    x, labels = inputs(encoder, (3, 10)), np.array([0, 1, 1])
+    task.fit(x, labels, shuffle=False, verbose=0)
+    task.save(tmp_path / "task.keras")
+    loaded = keras.saving.load_model(tmp_path / "task.keras")
+    assert loaded.compiled
+    assert loaded.optimizer.get_config() == task.optimizer.get_config()
+    for one, other in zip(loaded.optimizer.variables, task.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(one), ops.convert_to_numpy(other))
+    np.testing.assert_allclose(
+        loaded.evaluate(x, labels, verbose=0), task.evaluate(x, labels, verbose=0), rtol=1e-5
+    )
 
 
 def test_a_head_in_a_new_process_knows_every_preset_of_ours(tmp_path):

@@ -1,0 +1,115 @@
+"""What makes a KerasHub task one of ours, and the tasks of KerasHub on the gated encoders."""
+
+import functools
+
+import keras
+import keras_hub
+
+
+class HubTask:
+    """Mixed into a KerasHub task, adds what our tasks share.
+
+    * Logits and losses keep their digits under mixed precision: the head computes in float32.
+    * Only what the loss can reach is trained. The encoder stays as it is: what one head does not
+      train, another on the same encoder does.
+    * A saved task is loaded compiled.
+    """
+
+    # The output of the encoder that the head takes, where the encoder has several.
+    encoder_output = None
+    # The attribute with the layer that makes the logits, where it is KerasHub's.
+    logits_layer = None
+
+    def __setattr__(self, name, value):
+        if name == self.logits_layer:
+            # It is not built yet, and would compute with the precision of the encoder.
+            value.dtype_policy = logits_dtype(self.backbone)
+        super().__setattr__(name, value)
+
+    def compile_from_config(self, config):
+        """Compiles a loaded task as it was when it was saved."""
+        # Keras itself does not, for a class with a `compile` of its own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    @functools.cached_property
+    def untrained_layers(self):
+        """The names of the encoder's layers that do not lead to the head, as a pooler may not."""
+        outputs = self.backbone.output
+        if self.encoder_output is None or not isinstance(outputs, dict):
+            return ()
+        leading = keras.Model(self.backbone.input, outputs[self.encoder_output]).layers
+        leading = {id(layer) for layer in leading}
+        return tuple(layer.name for layer in self.backbone.layers if id(layer) not in leading)
+
+    def reached(self, variables):
+        """Returns those of `variables` that the loss can reach."""
+        layers = map(self.backbone.get_layer, self.untrained_layers)
+        beside = {id(variable) for layer in layers for variable in layer.variables}
+        return [variable for variable in variables if id(variable) not in beside]
+
+    @property
+    def trainable_variables(self):
+        return self.reached(super().trainable_variables)
+
+    @property
+    def trainable_weights(self):
+        return self.reached(super().trainable_weights)
+
+    @property
+    def non_trainable_variables(self):
+        trained = {id(v) for v in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in trained]
+
+    @property
+    def non_trainable_weights(self):
+        trained = {id(v) for v in self.trainable_weights}
+        return [v for v in self.weights if id(v) not in trained]
+
+
+def logits_dtype(backbone):
+    """Returns the type of the backbone's weights, in which logits are computed."""
+    return backbone.dtype_policy.variable_dtype
+
+
+def hub_tasks(backbone_cls):
+    """Makes KerasHub's tasks of the plain encoder fit a gated one.
+
+    KerasHub finds the tokenizer, preprocessor and task of a preset by the class of its backbone.
+
+    Args:
+        backbone_cls: A `GatedEncoder`. The classes get its name, and live in its module.
+
+    Returns:
+        Five classes, registered with Keras: tokenizer, preprocessor for classification,
+        preprocessor for masked language modeling, text classifier, masked language model.
+    """
+    family = backbone_cls.plain_cls.__name__.removesuffix("Backbone")
+
+    def made(kind, *mixins, **attributes):
+        theirs = getattr(keras_hub.models, family + kind)
+        name = backbone_cls.__name__ + kind
+        attributes |= {
+            "__doc__": f"`keras_hub.models.{theirs.__name__}` for `{backbone_cls.__name__}`.",
+            "__module__": backbone_cls.__module__,
+            "__qualname__": name,
+            "backbone_cls": backbone_cls,
+        }
+        register = keras.saving.register_keras_serializable(package="keras_gimlp")
+        return register(type(name, (*mixins, theirs), attributes))
+
+    tokenizer = made("Tokenizer")
+    classifier_preprocessor = made("TextClassifierPreprocessor", tokenizer_cls=tokenizer)
+    masked_lm_preprocessor = made("MaskedLMPreprocessor", tokenizer_cls=tokenizer)
+    classifier = made(
+        *("TextClassifier", HubTask),
+        preprocessor_cls=classifier_preprocessor,
+        logits_layer="output_dense",
+    )
+    masked_lm = made(
+        *("MaskedLM", HubTask),
+        preprocessor_cls=masked_lm_preprocessor,
+        logits_layer="masked_lm_head",
+        encoder_output="sequence_output",
+    )
+    return tokenizer, classifier_preprocessor, masked_lm_preprocessor, classifier, masked_lm
