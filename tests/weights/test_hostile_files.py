@@ -1,5 +1,6 @@
 """Files that lie, lead elsewhere or hold other things than weights are refused with a sentence."""
 
+import contextlib
 import importlib.metadata
 import math
 import traceback
@@ -41,6 +42,17 @@ def refused(path, message, error=ValueError, **arguments):
     for expected, got in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(got, expected)
     return raised.value
+
+
+@contextlib.contextmanager
+def memory_below(size):
+    """Checks that what runs inside takes less than `size` bytes at any time."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
 
 
 def changed_h5(files, tmp_path, change):
@@ -149,10 +161,8 @@ def test_no_data_is_read_where_the_stated_shape_does_not_fit(resize, files, tmp_
     path = changed_h5(files, tmp_path, change)
     assert path.stat().st_size < 10 * (files / "a.weights.h5").stat().st_size
     spatial = weights.Spatial({"_gate/spatial/kernel": (0, 1)}, (2, 2), resize)
-    tracemalloc.start()
-    refused(path, r"spatial/kernel is \(4900, 4900\) in the file", spatial=spatial)
-    assert tracemalloc.get_traced_memory()[1] < side * side
-    tracemalloc.stop()
+    with memory_below(side * side):
+        refused(path, r"spatial/kernel is \(4900, 4900\) in the file", spatial=spatial)
 
 
 def test_a_chunk_larger_than_its_tensor_is_refused(files, tmp_path):
@@ -173,10 +183,8 @@ def test_a_compressed_archive_is_refused_before_it_is_unpacked(files, tmp_path):
     ):
         for _ in range(64):
             member.write(bytes(2**20))
-    tracemalloc.start()
-    refused(tmp_path / "a.keras", "model.weights.h5 is compressed, which Keras' own is not")
-    assert tracemalloc.get_traced_memory()[1] < 2**24
-    tracemalloc.stop()
+    with memory_below(2**24):
+        refused(tmp_path / "a.keras", "model.weights.h5 is compressed, which Keras' own is not")
 
 
 @pytest.mark.parametrize("declared", [8, 2**30])
