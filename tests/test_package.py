@@ -132,8 +132,9 @@ def test_a_model_saved_here_predicts_the_same_on_every_installed_backend(tmp_pat
 def test_every_public_name_has_a_docstring_with_an_example():
     for public in WITH_EXAMPLES:
         assert "```python" in public.__doc__, public
-    for name in applications.list_models(kind="image"):
-        assert "its docstring explains the arguments" in getattr(applications, name).__doc__
+    for kind, argument in (("image", "classes"), ("text", "vocabulary_size")):
+        for name in applications.list_models(kind=kind):
+            assert f"    {argument}: Integer, " in getattr(applications, name).__doc__
 
 
 def test_examples_in_docstrings_and_readme_run(tmp_path, monkeypatch):

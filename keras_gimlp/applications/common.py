@@ -1,11 +1,18 @@
 """What the vision families share: the arguments of `keras.applications`, the head, variants."""
 
 import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import keras
 import numpy as np
 
 from keras_gimlp.weights import Spatial, find, load_weights
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def image_input(input_tensor, input_shape):
@@ -147,16 +154,33 @@ def head(x, include_top, pooling, classes, classifier_activation):
     return x
 
 
-def variant(builder, name, **sizes):
+def variant(
+    builder: Callable[P, R],
+    name: str,
+    parameters: int | None = None,
+    source: str | None = None,
+    /,
+    **sizes: Any,
+) -> Callable[P, R]:
     """Returns `builder` with `sizes` and `name` as its defaults: one row of a paper's table.
 
     Every default can be overridden, and an argument that `builder` does not know is Python's own
     `TypeError`.
+
+    Args:
+        builder: Function or class that builds the model.
+        name: Name of the size, such as `"gMLP_S"`.
+        parameters: Integer, how many parameters the model has by default.
+        source: Where the sizes come from, for the docstring.
+        **sizes: Arguments of `builder`.
     """
     defaults = {"name": name.lower(), **sizes}
-    parameters = inspect.signature(builder).parameters
-    signature = inspect.Signature(
-        p.replace(default=defaults.get(p.name, p.default)) for p in parameters.values()
+    signature = inspect.signature(builder)
+    signature = signature.replace(
+        parameters=[
+            p.replace(default=defaults.get(p.name, p.default))
+            for p in signature.parameters.values()
+        ]
     )
 
     def build(*args, **kwargs):
@@ -170,8 +194,26 @@ def variant(builder, name, **sizes):
         return builder(*arguments.args, **arguments.kwargs)
 
     described = ", ".join(f"{key}={value}" for key, value in sizes.items())
+    title = f"{name}: {described}"
+    title += f"; {parameters:,} parameters" if parameters else ""
+    title += f"; {source}" if source else ""
     build.__name__ = build.__qualname__ = name
     build.__module__ = builder.__module__
     build.__signature__ = signature
-    build.__doc__ = f"`{builder.__name__}({described})`; its docstring explains the arguments."
+    build.__doc__ = f"{title}.\n\n{with_defaults(inspect.getdoc(builder), sizes)}"
+    build.parameters = parameters
     return build
+
+
+def with_defaults(docstring, defaults):
+    """Returns a docstring whose arguments named in `defaults` say that these are their defaults."""
+    for name, value in defaults.items():
+        # An argument's text goes on where the next line is indented further than its name.
+        entry = re.search(rf"^    {name}: .*(?:\n {{5,}}.*)*", docstring, re.MULTILINE)
+        if entry is None:
+            continue
+        text = re.sub(r"\s+", " ", entry[0]).strip()
+        text = re.sub(r" Defaults to \S+\.$", "", text) + f" Defaults to {value}."
+        lines = textwrap.wrap(text, 92, initial_indent=" " * 4, subsequent_indent=" " * 8)
+        docstring = docstring.replace(entry[0], "\n".join(lines))
+    return docstring

@@ -249,20 +249,22 @@ def gate(x, mlp_ratio, inhibition, scope, residual, name):
 
 
 # The sizes of the released code.
+CODE = "the code of arXiv:2107.10224"
+GI = "arXiv:2208.00929"
 # fmt: off
-B1 = {"depths": (2, 2, 4, 2),  "dims": (64, 128, 320, 512), "mlp_ratios": (4, 4, 4, 4), "drop_path_rate": 0.1}  # 15,155,400
-B2 = {"depths": (2, 3, 10, 3), "dims": (64, 128, 320, 512), "mlp_ratios": (4, 4, 4, 4), "drop_path_rate": 0.1}  # 26,802,504
-B3 = {"depths": (3, 4, 18, 3), "dims": (64, 128, 320, 512), "mlp_ratios": (8, 8, 4, 4), "drop_path_rate": 0.1}  # 38,385,720
-B4 = {"depths": (3, 8, 27, 3), "dims": (64, 128, 320, 512), "mlp_ratios": (8, 8, 4, 4), "drop_path_rate": 0.1}  # 51,796,552
-B5 = {"depths": (3, 4, 24, 3), "dims": (96, 192, 384, 768), "mlp_ratios": (4, 4, 4, 4), "drop_path_rate": 0.1}  # 75,747,280
+B1 = {"depths": (2, 2, 4, 2),  "dims": (64, 128, 320, 512), "mlp_ratios": (4, 4, 4, 4), "drop_path_rate": 0.1}
+B2 = {"depths": (2, 3, 10, 3), "dims": (64, 128, 320, 512), "mlp_ratios": (4, 4, 4, 4), "drop_path_rate": 0.1}
+B3 = {"depths": (3, 4, 18, 3), "dims": (64, 128, 320, 512), "mlp_ratios": (8, 8, 4, 4), "drop_path_rate": 0.1}
+B4 = {"depths": (3, 8, 27, 3), "dims": (64, 128, 320, 512), "mlp_ratios": (8, 8, 4, 4), "drop_path_rate": 0.1}
+B5 = {"depths": (3, 4, 24, 3), "dims": (96, 192, 384, 768), "mlp_ratios": (4, 4, 4, 4), "drop_path_rate": 0.1}
+CycleMLP_B1   = variant(CycleMLP, "CycleMLP_B1",    15_155_400, CODE, **B1)
+CycleMLP_B2   = variant(CycleMLP, "CycleMLP_B2",    26_802_504, CODE, **B2)
+CycleMLP_B3   = variant(CycleMLP, "CycleMLP_B3",    38_385_720, CODE, **B3)
+CycleMLP_B4   = variant(CycleMLP, "CycleMLP_B4",    51_796_552, CODE, **B4)
+CycleMLP_B5   = variant(CycleMLP, "CycleMLP_B5",    75_747_280, CODE, **B5)
+giCycleMLP_B1 = variant(CycleMLP, "giCycleMLP_B1",  22_973_000, GI, **B1, gating="gate")
+giCycleMLP_B2 = variant(CycleMLP, "giCycleMLP_B2",  41_781_448, GI, **B2, gating="gate")
+giCycleMLP_B3 = variant(CycleMLP, "giCycleMLP_B3",  60_726_776, GI, **B3, gating="gate")
+giCycleMLP_B4 = variant(CycleMLP, "giCycleMLP_B4",  82_584_776, GI, **B4, gating="gate")
+giCycleMLP_B5 = variant(CycleMLP, "giCycleMLP_B5", 119_703_472, GI, **B5, gating="gate")
 # fmt: on
-CycleMLP_B1 = variant(CycleMLP, "CycleMLP_B1", **B1)
-CycleMLP_B2 = variant(CycleMLP, "CycleMLP_B2", **B2)
-CycleMLP_B3 = variant(CycleMLP, "CycleMLP_B3", **B3)
-CycleMLP_B4 = variant(CycleMLP, "CycleMLP_B4", **B4)
-CycleMLP_B5 = variant(CycleMLP, "CycleMLP_B5", **B5)
-giCycleMLP_B1 = variant(CycleMLP, "giCycleMLP_B1", **B1, gating="gate")
-giCycleMLP_B2 = variant(CycleMLP, "giCycleMLP_B2", **B2, gating="gate")
-giCycleMLP_B3 = variant(CycleMLP, "giCycleMLP_B3", **B3, gating="gate")
-giCycleMLP_B4 = variant(CycleMLP, "giCycleMLP_B4", **B4, gating="gate")
-giCycleMLP_B5 = variant(CycleMLP, "giCycleMLP_B5", **B5, gating="gate")

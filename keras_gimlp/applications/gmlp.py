@@ -132,8 +132,9 @@ def gmlp_block(x, ffn_dim, attention_dim, drop_path_rate, name):
 
 
 # Table 1. The stochastic depth is one minus the paper's survival probability.
+TABLE = "Table 1 of arXiv:2105.08050"
 # fmt: off
-gMLP_Ti = variant(gMLP, "gMLP_Ti", depth=30, dim=128, ffn_dim=768,  drop_path_rate=0.00)  # 5,867,328
-gMLP_S  = variant(gMLP, "gMLP_S",  depth=30, dim=256, ffn_dim=1536, drop_path_rate=0.05)  # 19,422,656
-gMLP_B  = variant(gMLP, "gMLP_B",  depth=30, dim=512, ffn_dim=3072, drop_path_rate=0.20)  # 73,075,392
+gMLP_Ti = variant(gMLP, "gMLP_Ti",  5_867_328, TABLE, depth=30, dim=128, ffn_dim=768,  drop_path_rate=0.00)
+gMLP_S  = variant(gMLP, "gMLP_S",  19_422_656, TABLE, depth=30, dim=256, ffn_dim=1536, drop_path_rate=0.05)
+gMLP_B  = variant(gMLP, "gMLP_B",  73_075_392, TABLE, depth=30, dim=512, ffn_dim=3072, drop_path_rate=0.20)
 # fmt: on

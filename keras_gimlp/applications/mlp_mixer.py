@@ -140,12 +140,13 @@ def mixer_block(x, tokens_mlp_dim, channels_mlp_dim, drop_path_rate, name):
 
 
 # Table 1.
+TABLE = "Table 1 of arXiv:2105.01601"
 # fmt: off
-MLPMixer_S32 = variant(MLPMixer, "MLPMixer_S32", depth=8,  dim=512,  tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=32)  # 19,104,624
-MLPMixer_S16 = variant(MLPMixer, "MLPMixer_S16", depth=8,  dim=512,  tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=16)  # 18,528,264
-MLPMixer_B32 = variant(MLPMixer, "MLPMixer_B32", depth=12, dim=768,  tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=32)  # 60,293,428
-MLPMixer_B16 = variant(MLPMixer, "MLPMixer_B16", depth=12, dim=768,  tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=16)  # 59,880,472
-MLPMixer_L32 = variant(MLPMixer, "MLPMixer_L32", depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=32)  # 206,939,264
-MLPMixer_L16 = variant(MLPMixer, "MLPMixer_L16", depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=16)  # 208,196,168
-MLPMixer_H14 = variant(MLPMixer, "MLPMixer_H14", depth=32, dim=1280, tokens_mlp_dim=640, channels_mlp_dim=5120, patch_size=14)  # 432,350,952
+MLPMixer_S32 = variant(MLPMixer, "MLPMixer_S32",  19_104_624, TABLE, depth=8,  dim=512,  tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=32)
+MLPMixer_S16 = variant(MLPMixer, "MLPMixer_S16",  18_528_264, TABLE, depth=8,  dim=512,  tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=16)
+MLPMixer_B32 = variant(MLPMixer, "MLPMixer_B32",  60_293_428, TABLE, depth=12, dim=768,  tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=32)
+MLPMixer_B16 = variant(MLPMixer, "MLPMixer_B16",  59_880_472, TABLE, depth=12, dim=768,  tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=16)
+MLPMixer_L32 = variant(MLPMixer, "MLPMixer_L32", 206_939_264, TABLE, depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=32)
+MLPMixer_L16 = variant(MLPMixer, "MLPMixer_L16", 208_196_168, TABLE, depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=16)
+MLPMixer_H14 = variant(MLPMixer, "MLPMixer_H14", 432_350_952, TABLE, depth=32, dim=1280, tokens_mlp_dim=640, channels_mlp_dim=5120, patch_size=14)
 # fmt: on

@@ -1,6 +1,8 @@
 """What holds for every family: published sizes, arguments, training, deployment."""
 
 import inspect
+import pydoc
+import re
 import sys
 
 import keras
@@ -62,7 +64,7 @@ def test_every_model_has_its_published_size_tested():
 def test_parameters_and_macs_are_the_published_ones(name):
     parameters, macs, digit = PUBLISHED[name]
     model = getattr(applications, name)()
-    assert model.count_params() == parameters
+    assert model.count_params() == parameters == getattr(applications, name).parameters
     assert model.name == name.lower()
     if macs is not None:
         assert count_macs(model) == pytest.approx(macs, abs=digit / 2)
@@ -85,6 +87,22 @@ def test_variant_is_a_row_of_the_table_that_can_be_overridden():
     assert model.name == "mine"
     assert model.get_layer("norm").output.shape == (None, 49, 256)
     assert not any(layer.name.startswith("block2") for layer in model.layers)
+
+
+def test_help_for_a_size_says_what_it_is_and_what_its_defaults_are():
+    text = pydoc.plain(pydoc.render_doc(applications.gMLP_S))
+    assert "depth=30, dim=256, ffn_dim=1536, patch_size=16" in text.splitlines()[2]
+    assert "gMLP_S: depth=30, dim=256, ffn_dim=1536, drop_path_rate=0.05; 19,422,656" in text
+    assert "Table 1 of arXiv:2105.08050." in text
+    assert "depth: Integer, number of blocks. Defaults to 30." in text
+    assert re.search(r"Survival is `1 - drop_path_rate`\.\s+Defaults to 0\.05\.\n", text)
+    assert "Integer, pixels, the side of a patch. Defaults to 16." in text
+    for name, (parameters, _, _) in PUBLISHED.items():
+        doc = inspect.getdoc(getattr(applications, name))
+        assert doc.startswith(f"{name}: ")
+        assert f"{parameters:,} parameters" in doc.splitlines()[0]
+        assert "Returns:" in doc
+        assert max(map(len, doc.splitlines()[1:])) <= 100
 
 
 def test_a_misspelt_argument_is_a_type_error():

@@ -3,6 +3,7 @@
 import json
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 from keras import ops
@@ -177,6 +178,78 @@ def test_feature_maps_are_found_where_keras_hub_looks_for_them():
     again = keras.Model(model.input, model.pyramid_outputs["P2"])
     x = images(1, 8, 8, 3)
     np.testing.assert_array_equal(run(again, x), ops.convert_to_numpy(model(x)["P2"]))
+
+
+def test_saved_and_cloned_models_have_their_feature_maps(tmp_path):
+    model = tiny("CycleMLP", include_top=False, feature_maps=True)
+    model.save(tmp_path / "model.keras")
+    x = images(1, 8, 8, 3)
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    for other in (loaded, clone):
+        again = keras.Model(other.input, other.pyramid_outputs)
+        assert list(other.pyramid_outputs) == ["P1", "P2"]
+        for level, expected in model(x).items():
+            np.testing.assert_allclose(
+                ops.convert_to_numpy(again(x)[level]), ops.convert_to_numpy(expected), rtol=1e-6
+            )
+
+
+def pyramid():
+    sizes = {"depths": (1,) * 4, "dims": (4,) * 4, "mlp_ratios": (1,) * 4}
+    return applications.CycleMLP(
+        include_top=False, feature_maps=True, input_shape=(32, 32, 3), **sizes
+    )
+
+
+def detector():
+    backbone = keras_hub.models.RetinaNetBackbone(
+        pyramid(), min_level=3, max_level=5, use_p5=False, image_shape=(32, 32, 3)
+    )
+    task = keras_hub.models.RetinaNetObjectDetector(
+        backbone, num_classes=2, pre_logits_num_conv_layers=1
+    )
+    boxes = np.array([[[4.0, 4.0, 20.0, 20.0]]] * 2, "float32")
+    task.fit(
+        images(2, 32, 32, 3),
+        {"boxes": boxes, "labels": np.zeros((2, 1), "int32")},
+        shuffle=False,
+        verbose=0,
+    )
+    return task
+
+
+def segmenter():
+    backbone = keras_hub.models.DeepLabV3Backbone(
+        pyramid(),
+        spatial_pyramid_pooling_key="P5",
+        low_level_feature_key="P2",
+        upsampling_size=8,
+        dilation_rates=[1],
+        image_shape=(32, 32, 3),
+    )
+    # It is not trained here: on PyTorch its pooling has no gradient, whatever the encoder.
+    return keras_hub.models.DeepLabV3ImageSegmenter(backbone, num_classes=2)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")  # the detector starts at P3
+@pytest.mark.filterwarnings("ignore:`compile..` was not called as part of model loading")
+@pytest.mark.parametrize("make", [detector, segmenter])
+def test_keras_hub_saves_and_loads_tasks_on_the_feature_maps(make, tmp_path):
+    task = make()
+    task.save(tmp_path / "task.keras")
+    task.save_to_preset(tmp_path / "preset")
+    x = images(2, 32, 32, 3)
+    expected = [ops.convert_to_numpy(y) for y in keras.tree.flatten(task(x))]
+    for loaded in (
+        keras.saving.load_model(tmp_path / "task.keras"),
+        type(task).from_preset(str(tmp_path / "preset")),
+    ):
+        assert loaded.backbone.image_encoder.pyramid_outputs.keys() == {"P2", "P3", "P4", "P5"}
+        for got, value in zip(keras.tree.flatten(loaded(x)), expected, strict=True):
+            np.testing.assert_allclose(ops.convert_to_numpy(got), value, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
