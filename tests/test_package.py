@@ -91,6 +91,16 @@ def test_tab_completion_shows_every_model_and_nothing_else():
         applications.giBERT_Huge  # noqa: B018
 
 
+def test_every_public_name_of_a_package_is_exported():
+    for package in (keras_gimlp.layers, keras_gimlp.weights):
+        public = {
+            name
+            for name, value in vars(package).items()
+            if not name.startswith("_") and not inspect.ismodule(value)
+        }
+        assert set(package.__all__) == public
+
+
 def test_models_are_listed_by_pattern_kind_and_published_weights():
     images, texts = (applications.list_models(kind=kind) for kind in ("image", "text"))
     assert applications.list_models() == images + texts

@@ -7,3 +7,13 @@ from keras_gimlp.layers.inhibition import Inhibition as Inhibition
 from keras_gimlp.layers.spatial_gating_unit import SpatialGatingUnit as SpatialGatingUnit
 from keras_gimlp.layers.split_attention import SplitAttention as SplitAttention
 from keras_gimlp.layers.tiny_attention import TinyAttention as TinyAttention
+
+__all__ = [
+    "Affine",
+    "CycleFC",
+    "GateWithInhibition",
+    "Inhibition",
+    "SpatialGatingUnit",
+    "SplitAttention",
+    "TinyAttention",
+]

@@ -7,3 +7,12 @@ from keras_gimlp.weights.entry import Entry as Entry
 from keras_gimlp.weights.exporting import export_weights as export_weights
 from keras_gimlp.weights.loading import load_weights as load_weights
 from keras_gimlp.weights.resizing import Spatial as Spatial
+
+__all__ = [
+    "Entry",
+    "Spatial",
+    "export_weights",
+    "find",
+    "list_weights",
+    "load_weights",
+]
