@@ -1,4 +1,4 @@
-"""One training job per file, each data -> model -> compile -> fit. Run one with `python -m`."""
+"""One job per file, usually data -> model -> compile -> fit. `python -m recipes` lists them."""
 
 import os
 
@@ -7,6 +7,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def missing(error):
-    """Returns what ends a language recipe whose packages are not there."""
+    """Returns the exception that ends a language recipe whose packages are not installed."""
     install = 'pip install -c constraints.txt -e ".[language]"'
     return SystemExit(f"The language recipes need {error.name}: {install}")

@@ -2,8 +2,9 @@
 
     python -m recipes.compare runs/mlm-* --column val_perplexity --output comparison
 
-Runs that differ in nothing but the seed are one row, with their mean and standard deviation, and
-one curve with the range of the seeds. `comparison.md` and `comparison.png` are written.
+Runs that differ only in their seed are one row, with mean and standard deviation, and one curve
+with the range over the seeds. The runs may be those of different recipes, if each has the column.
+`comparison.md` and `comparison.png` are written.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import pathlib
 import numpy as np
 import tyro
 
-from recipes.common import runs
+from recipes.common import command_line, files
 
 PROGRAM = "python -m recipes.compare"
 
@@ -24,18 +25,16 @@ class Config:
 
     # Folders of the runs.
     folders: tyro.conf.Positional[tuple[pathlib.Path, ...]]
-    # Column of metrics.csv; that of the last epoch stands in the table.
+    # Column of metrics.csv. The table has its value after the last epoch.
     column: str
-    # The two files, without .md and .png.
+    # Path of the two files, without .md and .png.
     output: pathlib.Path = pathlib.Path("comparison")
     # Draw the column on a logarithmic axis.
     log: bool = False
 
 
 def main(arguments=None):
-    config = tyro.cli(
-        Config, args=arguments, prog=PROGRAM, description=__doc__, use_underscores=True
-    )
+    config = command_line.parse_options(Config, PROGRAM, __doc__, arguments)
     if not config.folders:
         raise SystemExit("Name the folders of the runs to compare.")
     settings = grouped([read(folder, config.column) for folder in config.folders])
@@ -61,51 +60,53 @@ class Run:
         """Everything but the seed, as text."""
         return json.dumps({k: v for k, v in self.config.items() if k != "seed"}, sort_keys=True)
 
+    @property
+    def rate(self):
+        """Examples per second, and what an example is."""
+        column = next(name for name in self.summary if name.endswith("_per_second"))
+        return self.summary[column], column.removesuffix("_per_second")
+
 
 def read(folder, column):
     """Returns the run in a folder, or ends the program if it is not finished."""
-    if not (folder / "config.json").is_file() or not runs.is_complete(folder):
+    rows = files.read_metrics(folder)
+    if not (rows and (folder / "config.json").is_file() and files.is_complete(folder)):
         raise SystemExit(f"{folder} holds no finished run.")
-    rows = runs.read_metrics(folder)
     if column not in rows[0]:
         raise SystemExit(f"{folder} has no column {column!r}. It has {', '.join(rows[0])}.")
-    config = json.loads((folder / "config.json").read_text())["config"]
     values = np.array([float(row[column]) for row in rows])
-    return Run(config, runs.summary(folder), values)
+    config = files.read_json(folder / "config.json")["config"]
+    return Run(config, files.read_json(folder / "summary.json"), values)
 
 
 def grouped(found):
-    """Returns the runs by their setting: its configuration, or where that is one, what differs."""
+    """Returns the runs by the name of their setting."""
     settings = {}
     for run in found:
         settings.setdefault(run.setting, []).append(run)
     firsts = [members[0].config for members in settings.values()]
-    names = [config.get("config") for config in firsts]
-    if len(set(names)) < len(names):  # one configuration, called with different options
-        keys = sorted(set().union(*firsts) - {"seed"})
-        differing = [k for k in keys if len({str(config.get(k)) for config in firsts}) > 1]
-        names = [", ".join(f"{k} {config.get(k)}" for k in differing) for config in firsts]
-    return dict(zip(names, settings.values(), strict=True))
+    return {name_of(members[0].config, firsts): members for members in settings.values()}
+
+
+def name_of(config, others):
+    """Returns the name of a configuration, with what tells it from others of the same name."""
+    name = config["config"]
+    same = [other for other in others if other["config"] == name]
+    keys = sorted(set().union(*same) - {"seed"})
+    differing = [key for key in keys if len({str(other.get(key)) for other in same}) > 1]
+    return ", ".join([name, *(f"{key} {config.get(key)}" for key in differing)])
 
 
 def markdown(settings, column):
     """Returns the table: one row a setting."""
-    rate = next(k for k in next(iter(settings.values()))[0].summary if k.endswith("_per_second"))
-    columns = [
-        "setting",
-        "parameters",
-        "epochs",
-        "seeds",
-        f"last {column}",
-        "mean",
-        rate,
-        "seconds",
-    ]
+    columns = ["setting", "parameters", "epochs", "seeds", f"last {column}", "mean"]
+    columns += ["per second", "seconds"]
     lines = []
     for name, members in settings.items():
         members = sorted(members, key=lambda run: run.config["seed"])
         last = np.array([run.values[-1] for run in members])
         spread = f" ± {last.std(ddof=1):.3g}" if len(last) > 1 else ""
+        rates, units = zip(*(run.rate for run in members), strict=True)
         lines.append(
             [
                 name,
@@ -114,15 +115,15 @@ def markdown(settings, column):
                 ", ".join(str(run.config["seed"]) for run in members),
                 ", ".join(f"{value:.5g}" for value in last),
                 f"{last.mean():.5g}{spread}",
-                f"{np.median([run.summary[rate] for run in members]):,.0f}",
+                f"{np.median(rates):,.0f} {units[0]}",
                 f"{np.median([run.summary['seconds'] for run in members]):,.0f}",
             ]
         )
-    return runs.markdown_table(columns, lines)
+    return files.markdown_table(columns, lines)
 
 
 def draw(settings, config, path):
-    """Draws the mean over the seeds, and the range between the least and the greatest."""
+    """Draws the mean over the seeds, and the range from the least to the greatest."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -150,4 +151,4 @@ def draw(settings, config, path):
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

@@ -1,4 +1,4 @@
-"""Fills the masked words of sentences with a model that was pretrained to do so.
+"""Fills in the masked words of sentences with a model that was pretrained for it.
 
     python -m recipes.fill_masks --preset PRESET --texts "He shut the [MASK] behind him."
 
@@ -9,21 +9,11 @@ is predicted as if the others stayed masked.
 
 import dataclasses
 
-import keras
 import numpy as np
-import tyro
-from scipy.special import softmax
 
 from recipes import missing
-from recipes.common import devices
-
-try:
-    import keras_hub
-except ModuleNotFoundError as error:
-    raise missing(error) from None
-
-# From then on KerasHub knows our presets.
-from keras_gimlp.applications import gMLPMaskedLM  # noqa: F401
+from recipes.common import command_line
+from recipes.common.command_line import Count
 
 PROGRAM = "python -m recipes.fill_masks"
 MASK = "[MASK]"
@@ -35,16 +25,24 @@ class Config:
 
     # Folder or name of the preset.
     preset: str
-    # Sentences with [MASK] in them.
+    # Sentences that contain [MASK].
     texts: tuple[str, ...]
-    # How many of the likeliest tokens are shown.
-    top: int = 5
+    # How many of the most likely tokens to show.
+    top: Count = 5
 
 
 def main(arguments=None):
-    config = tyro.cli(
-        Config, args=arguments, prog=PROGRAM, description=__doc__, use_underscores=True
-    )
+    config = command_line.parse_options(Config, PROGRAM, __doc__, arguments)
+    # Not at the top of the file: --help would wait for them.
+    try:
+        import keras_hub
+
+        # From here on KerasHub knows our presets.
+        from keras_gimlp.applications import gMLPMaskedLM  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise missing(error) from None
+    from recipes.common import devices
+
     devices.prepare("float32", seed=0)
     try:
         task = keras_hub.models.MaskedLM.from_preset(config.preset)
@@ -57,17 +55,19 @@ def main(arguments=None):
 
 
 def fill(task, text, top=5):
-    """Returns the likeliest tokens for every mask in a text.
+    """Returns the most likely tokens for every mask in a text.
 
     Args:
         task: A `keras_hub.models.MaskedLM` with its preprocessor.
-        text: String with one `[MASK]` or more.
+        text: String with one or more `[MASK]`.
         top: Integer, how many tokens for each.
 
     Returns:
         For every mask a list of pairs: a token without its mark of a word's beginning or middle,
         and its probability.
     """
+    from keras import ops
+
     tokenizer = task.preprocessor.tokenizer
     first, *others = text.split(MASK)
     if not others:
@@ -79,7 +79,7 @@ def fill(task, text, top=5):
     longest = task.preprocessor.sequence_length
     if ids.shape[1] > longest:
         raise SystemExit(f"The text has {ids.shape[1]} tokens, the model takes {longest}: {text!r}")
-    # As long as the model was trained on, which some demand.
+    # As long as in training, which some models require.
     ids = np.pad(ids, [(0, 0), (0, longest - ids.shape[1])], constant_values=tokenizer.pad_token_id)
     x = {
         "token_ids": ids,
@@ -88,9 +88,9 @@ def fill(task, text, top=5):
         "mask_positions": np.flatnonzero(ids[0] == tokenizer.mask_token_id)[None],
     }
     # Not `predict`, in which the preprocessor would expect a text and mask it at random.
-    (logits,) = keras.ops.convert_to_numpy(task({name: x[name] for name in task.input}))
+    (logits,) = task({name: x[name] for name in task.input})
     found = []
-    for shares in softmax(logits, axis=-1):
+    for shares in ops.convert_to_numpy(ops.softmax(ops.cast(logits, "float32"))):
         best = np.argsort(-shares)[:top]
         names = (tokenizer.id_to_token(int(i)).removeprefix("##").lstrip("▁Ġ") for i in best)
         found.append([(name, float(shares[i])) for name, i in zip(names, best, strict=True)])
@@ -98,7 +98,7 @@ def fill(task, text, top=5):
 
 
 def tokens(tokenizer, text, after_word=False):
-    """Returns the tokens of a part of a text, which may go on without a space after a word."""
+    """Returns the tokens of a part of a text, which may follow a word without a space."""
 
     def ids(text):
         return np.asarray(tokenizer(text.rstrip())).tolist()
@@ -109,4 +109,4 @@ def tokens(tokenizer, text, after_word=False):
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

@@ -3,19 +3,19 @@
     python -m recipes.inhibition_study                                      generated sentences
     python -m recipes.inhibition_study --config cola --weights PRESET --data_dir DIR --seeds 5
 
-Two findings of "giMLPs" (arXiv:2208.00929) are put to the test: that an inhibition of 0.1 or 0.3 is
-best, of 0, 0.1, 0.3 and 0.9; and that an activation with a short, smooth negative tail is best. The
-activations are compared at one inhibition, the levels with the first of the activations. The table
-and `inhibition.png` stand in the folder of the study.
+This tests two findings of "giMLPs" (arXiv:2208.00929): of the inhibition levels 0, 0.1, 0.3 and
+0.9, 0.1 or 0.3 is best; and an activation with a short, smooth negative tail is best. The
+activations are compared at one inhibition, the levels with the first activation. The table and
+`inhibition.png` are in the folder of the study.
 
-Results of our own are in `recipes/README.md`.
+Our own results are in `recipes/README.md`.
 """
 
 import dataclasses
 
 from recipes import glue
 from recipes.common import command_line
-from recipes.text import fine_tuning
+from recipes.common.command_line import Fraction
 
 PROGRAM = "python -m recipes.inhibition_study"
 
@@ -25,10 +25,10 @@ class Config(glue.Config):
     """The options of `recipes.glue`, and one more."""
 
     # Inhibition at which the activations are compared.
-    activation_inhibition: float = 0.3
+    activation_inhibition: Fraction = 0.3
 
 
-def study_of(config):
+def make_study(config):
     """Returns the study on the same task as a configuration of `recipes.glue`."""
     return Config(
         **dataclasses.asdict(config)
@@ -41,11 +41,11 @@ def study_of(config):
 
 
 CONFIGURATIONS = {
-    name: study_of(config)
+    name: make_study(config)
     for name, config in glue.CONFIGURATIONS.items()
     if not name.startswith(("gimlp_", "gmlp_"))
 }
-# What shows in less than a minute how a study goes.
+# Shows in less than a minute how a study works.
 CONFIGURATIONS["generated"] = dataclasses.replace(
     CONFIGURATIONS["generated"],
     epochs=3,
@@ -57,24 +57,28 @@ CONFIGURATIONS["generated"] = dataclasses.replace(
 
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
-    data = glue.load(config)
-    table = fine_tuning.study(
-        "inhibition_study",
-        config,
-        settings_of(config),
-        list(data.training_texts()),
-        lambda encoder: glue.prepare(encoder, config, data),
-    )
-    path = fine_tuning.study_folder("inhibition_study", config) / "inhibition.png"
-    draw(config, table, path)
+    # Not at the top of the file: --help would wait for them.
+    from recipes.common import devices
+    from recipes.text import fine_tuning, glue_tasks
+
+    devices.prepare(config.precision, config.seed)
+    data = glue_tasks.load(config)
+    study = fine_tuning.Study("inhibition_study", config, list_settings(config))
+    for job in study.missing():
+        glue.train(job, data)
+    study.print_table()
+    path = study.folder / "inhibition.png"
+    draw(config, study.table, path)
     print(f"Plot: {path}")
 
 
-def settings_of(config):
+def list_settings(config):
     """Returns the plain encoders, the gated ones at each level, and those with each activation."""
+    from recipes.text import fine_tuning
+
     levels = dataclasses.replace(config, activation=config.activation[:1])
     activations = dataclasses.replace(config, inhibition=(config.activation_inhibition,))
-    every = (*fine_tuning.settings_of(levels), *fine_tuning.settings_of(activations))
+    every = (*fine_tuning.list_settings(levels), *fine_tuning.list_settings(activations))
     return list(dict.fromkeys(every))
 
 
@@ -109,9 +113,9 @@ def draw(config, table, path):
         axes.grid(alpha=0.3)
         axes.legend()
     seeds = table[0]["seeds"]
-    figure.suptitle(f"{config.task}, {seeds} seed{'s' if seeds > 1 else ''} a setting")
+    figure.suptitle(f"{config.task}, {seeds} seed{'s' if seeds > 1 else ''} per setting")
     figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

@@ -4,11 +4,11 @@
     python -m recipes.text_scaling --models gmlp_base amlp_base --sequence_length 512 1024
 
 The models are configurations of `recipes.mlm_pretraining`, on random tokens, in steps of the same
-number of tokens. Each is in a process of its own, and those that are compared take turns: the times
-are medians over the rounds. The memory is the most that a process held at any time beyond what it
-held when the model and its optimizer were built. It is that of the host (none is told where there
-is an accelerator), and on JAX and TensorFlow the compiler's is part of it. `scaling.md`,
-`scaling.json` and `scaling.png` are written.
+number of tokens. Each runs in a process of its own, and those that are compared take turns: the
+times are medians over the rounds. The memory is the peak of a process beyond what it held when the
+model and its optimizer were built. It is the host's (with an accelerator none is reported), and on
+JAX and TensorFlow it includes the compiler's. `scaling.md`, `scaling.json` and `scaling.png` are
+written.
 """
 
 import dataclasses
@@ -17,16 +17,16 @@ import multiprocessing
 import pathlib
 import re
 import time
-from typing import Literal
+from typing import Annotated, Literal
 
-import keras
 import numpy as np
 
 from recipes import mlm_pretraining
-from recipes.common import command_line, devices, runs
-from recipes.text import masking
+from recipes.common import command_line, files
+from recipes.common.command_line import Count, Positive, Range
 
 PROGRAM = "python -m recipes.text_scaling"
+Length = Annotated[int, Range(least=3)]  # with two special tokens
 STATUS = pathlib.Path("/proc/self/status")  # of Linux
 
 
@@ -34,25 +34,25 @@ STATUS = pathlib.Path("/proc/self/status")  # of Linux
 class Config:
     """What to measure. The comments are the help of the command line."""
 
-    # Name of the configuration that gives every other option its default.
+    # Configuration that gives every other option its default.
     config: str = "small"
     # Folder of the results. None: runs/scaling-CONFIG-BACKEND.
     run_dir: str | None = None
     # Configurations of mlm_pretraining.
     models: tuple[str, ...] = ("small_gmlp", "small_amlp", "small_bert")
     # Lengths to measure, at the depth of the configurations.
-    sequence_length: tuple[int, ...] = (128, 256, 512, 1024)
+    sequence_length: tuple[Length, ...] = (128, 256, 512, 1024)
     # Factors on the depth to measure, at --depth_length.
-    depth_factor: tuple[float, ...] = (0.5, 1.0, 2.0)
+    depth_factor: tuple[Positive, ...] = (0.5, 1.0, 2.0)
     # Length at which the depths are measured.
-    depth_length: int = 256
-    # Tokens of a step.
-    tokens: int = 2048
-    # Steps before the measurement, in which is compiled.
-    warmup_steps: int = 2
-    # Steps measured.
-    rounds: int = 7
-    # Precision of the computation; the weights are float32 in each.
+    depth_length: Length = 256
+    # Tokens per step.
+    tokens: Count = 2048
+    # Warm-up steps, which include compilation.
+    warmup_steps: Count = 2
+    # Steps to measure.
+    rounds: Count = 7
+    # Precision of the computation. The weights are always float32.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
 
 
@@ -71,17 +71,22 @@ class Point:
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     check(config)
-    name = f"scaling-{config.config}-{keras.backend.backend()}"
-    folder = pathlib.Path(config.run_dir or f"runs/{name}")
-    runs.open_run(folder, config)
-    lengths = [(length, 1.0) for length in config.sequence_length]
-    depths = [(config.depth_length, factor) for factor in config.depth_factor]
-    table = []
-    for where in dict.fromkeys([*lengths, *depths]):
-        table += measure(config, [Point(model, *where) for model in config.models])
-        runs.write_json(folder / "scaling.json", table)
-        (folder / "scaling.md").write_text(markdown(table, config.models[0]))
-    draw(config, table, folder / "scaling.png")
+    # Not at the top of the file: --help would wait for them.
+    import keras
+
+    from recipes.common import runs
+
+    backend = keras.backend.backend()
+    folder = pathlib.Path(config.run_dir or f"runs/scaling-{config.config}-{backend}")
+    with runs.open_run(folder, config):
+        lengths = [(length, 1.0) for length in config.sequence_length]
+        depths = [(config.depth_length, factor) for factor in config.depth_factor]
+        table = []
+        for where in dict.fromkeys([*lengths, *depths]):
+            table += measure(config, [Point(model, *where) for model in config.models])
+            files.write_json(folder / "scaling.json", table)
+            (folder / "scaling.md").write_text(format_table(table, config.models[0]))
+        draw(config, table, backend, folder / "scaling.png")
     print(f"{(folder / 'scaling.md').read_text()}\nPlot: {folder / 'scaling.png'}")
 
 
@@ -90,14 +95,10 @@ def check(config):
     for name in config.models:
         command_line.one_of(name, mlm_pretraining.CONFIGURATIONS, "pretraining configuration")
     for length in (*config.sequence_length, config.depth_length):
-        if not 3 <= length <= config.tokens or config.tokens % length:
+        if config.tokens % length:
             raise SystemExit(
                 f"--tokens must be a multiple of every length. Received: {config.tokens}, {length}"
             )
-    if min(config.depth_factor) <= 0:
-        raise SystemExit(f"--depth_factor must be positive. Received: {config.depth_factor}")
-    if config.rounds < 1 or config.warmup_steps < 1:
-        raise SystemExit("--rounds and --warmup_steps must be 1 or more.")
 
 
 def measure(config, points):
@@ -134,7 +135,12 @@ def receive(end):
 
 
 def serve(end, config, point):
-    """Builds the model of a point, and takes a step whenever it is told to: a process's work."""
+    """Builds the model of a point, and takes a step whenever it is told to, in its own process."""
+    import keras
+
+    from recipes.common import devices, optimizers
+    from recipes.text import pretraining
+
     devices.prepare(config.precision, seed=0)
     run = mlm_pretraining.CONFIGURATIONS[point.model]
     run = dataclasses.replace(
@@ -143,9 +149,9 @@ def serve(end, config, point):
         depth=max(round(run.depth * point.depth_factor), 1),
         batch_size=config.tokens // point.sequence_length,
     )
-    task = mlm_pretraining.build_task(run, run.vocabulary_size)
+    task = pretraining.build_task(run, run.vocabulary_size)
     task.compile(
-        optimizer=mlm_pretraining.build_optimizer(run, task),
+        optimizer=optimizers.adamw(task, run.learning_rate, run),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     task.optimizer.build(task.trainable_variables)
@@ -163,7 +169,9 @@ def serve(end, config, point):
 
 
 def random_batch(config, names):
-    """Returns inputs of random tokens, and what the masked ones are to be."""
+    """Returns inputs of random tokens, and the tokens to predict."""
+    from recipes.text import masking
+
     rng = np.random.default_rng(0)
     shape = (config.batch_size, config.sequence_length)
     masks = masking.masks(config.sequence_length, config.mask_rate)
@@ -189,8 +197,8 @@ def describe(row):
     return f"{row['model']}, {row['sequence_length']} tokens, depth {row['depth']}"
 
 
-def markdown(table, first):
-    """Returns the table; the last column compares the times of the same turns with the first's."""
+def format_table(table, first):
+    """Returns the table; its last column is the time relative to the first model's, by turns."""
     columns = ["model", "tokens", "depth", "parameters", "ms a step", "MiB", "time / first"]
     lines = []
     for row in table:
@@ -212,10 +220,10 @@ def markdown(table, first):
                 f"{ratio:.2f}",
             ]
         )
-    return runs.markdown_table(columns, lines)
+    return files.markdown_table(columns, lines)
 
 
-def draw(config, table, path):
+def draw(config, table, backend, path):
     """Draws time and memory against length and depth."""
     from matplotlib.figure import Figure
 
@@ -241,9 +249,9 @@ def draw(config, table, path):
         axes.set(xlabel=label, ylabel=unit, ylim=(0, None))
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.suptitle(f"A training step of {config.tokens:,} tokens, {keras.backend.backend()}")
+    figure.suptitle(f"A training step of {config.tokens:,} tokens, {backend}")
     figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

@@ -1,4 +1,4 @@
-"""What has to be set before the first tensor is made, and what the work runs on."""
+"""What must be set before the first tensor is made, and what hardware the work runs on."""
 
 import os
 import pathlib
@@ -12,6 +12,9 @@ import tensorflow as tf
 def prepare(precision, seed):
     """Sets seeds and precision, and keeps TensorFlow's hands off another backend's accelerator.
 
+    Keras forgets the layers made so far, so that variables built next are named as in a new
+    process: checkpoints are keyed by these names.
+
     Args:
         precision: Name of a Keras dtype policy, such as `"mixed_bfloat16"`.
         seed: Integer, for Python, NumPy, TensorFlow and the backend.
@@ -20,6 +23,7 @@ def prepare(precision, seed):
         # tf.data would otherwise reserve the whole memory of every accelerator it sees.
         for kind in ("GPU", "TPU"):
             tf.config.set_visible_devices([], kind)
+    keras.utils.clear_session()  # first: it forgets precision and seed too
     set_seed(seed)
     keras.config.set_dtype_policy(precision)
 
@@ -27,7 +31,8 @@ def prepare(precision, seed):
 def set_seed(seed):
     """Seeds Python, NumPy, TensorFlow and the backend.
 
-    It comes before the tokenizers: at this TensorFlow forgets the SentencePiece models it has read.
+    Call it before tokenizers are made: it makes TensorFlow forget the SentencePiece models it has
+    read.
     """
     keras.utils.set_random_seed(seed)
     # With a global seed of 0, TensorFlow 2.21 cannot shuffle by a seed that is a tensor.
@@ -45,7 +50,7 @@ def hardware():
 
 
 def accelerators():
-    """Returns the accelerators that the backend sees, by name."""
+    """Returns the names of the accelerators that the backend sees."""
     if keras.backend.backend() == "torch":
         import torch
 

@@ -1,30 +1,86 @@
-"""AdamW as the papers use it, and the schedule of the language recipes."""
+"""AdamW as the papers use it, and the schedules of its learning rate."""
 
 import keras
 from keras import ops
 
+# What a variable is, the last part of its path says: these are biases, parameters of normalizations
+# and scales of channels, whatever their rank.
+NOT_DECAYED = ("bias", "beta", "gamma", "alpha", "scale")
 
-def adamw(model, learning_rate, *, weight_decay, epsilon, clip_norm, **kwargs):
-    """Returns AdamW that decays the matrices of `model`, not its biases and normalizations.
+
+def adamw(model, learning_rate, options, **kwargs):
+    """Returns AdamW that decays kernels and embeddings, but no biases, normalizations and scales.
 
     Args:
         model: A built model, of which the trainable variables are optimized.
         learning_rate: Float or schedule.
-        weight_decay: Float, decoupled weight decay.
-        epsilon: Float, epsilon of Adam.
-        clip_norm: Float, largest norm of all gradients together, `None` for no clipping.
+        options: The `AdamWOptions`.
         **kwargs: Further arguments of `keras.optimizers.AdamW`.
     """
+    steps = options.accumulation_steps
     optimizer = keras.optimizers.AdamW(
         learning_rate,
-        weight_decay=weight_decay,
-        epsilon=epsilon,
-        global_clipnorm=clip_norm,
+        weight_decay=options.weight_decay,
+        epsilon=options.adam_epsilon,
+        global_clipnorm=options.clip_norm,
+        gradient_accumulation_steps=steps if steps > 1 else None,
         **kwargs,
     )
-    vectors = [variable for variable in model.trainable_variables if len(variable.shape) < 2]
-    optimizer.exclude_from_weight_decay(var_list=vectors)
+    optimizer.exclude_from_weight_decay(
+        var_list=[variable for variable in model.trainable_variables if not is_decayed(variable)]
+    )
     return optimizer
+
+
+def is_decayed(variable):
+    """Returns whether a variable is a kernel or an embedding, to which weight decay applies."""
+    return not variable.path.rpartition("/")[2].endswith(NOT_DECAYED)
+
+
+def count_updates(options, batches):
+    """Returns the updates of the weights in a run, or ends the program if there would be none.
+
+    Args:
+        options: The `AdamWOptions`.
+        batches: Integer, batches in the whole run.
+    """
+    updates = batches // options.accumulation_steps
+    if not updates:
+        raise SystemExit(
+            f"--accumulation_steps must be at most the number of batches in the run, {batches}. "
+            f"Received: {options.accumulation_steps}"
+        )
+    return updates
+
+
+def limit_warmup(warmup_steps, updates):
+    """Returns the warm-up steps of a run, at most half of its updates, and says if they are fewer.
+
+    Args:
+        warmup_steps: Integer, as asked for.
+        updates: Integer, updates of the weights in the whole run.
+    """
+    most = updates // 2
+    if warmup_steps <= most:
+        return warmup_steps
+    print(f"Warm-up takes {most} of the run's {updates} updates, instead of {warmup_steps}.")
+    return most
+
+
+def cosine_decay(peak, warmup_steps, updates):
+    """Returns the schedule that rises linearly from 0 to `peak`, then falls to 0 as a cosine.
+
+    Args:
+        peak: Float, the highest learning rate.
+        warmup_steps: Integer, updates during which it rises.
+        updates: Integer, updates in the whole run.
+    """
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup_steps else peak,
+        warmup_target=peak if warmup_steps else None,
+        warmup_steps=warmup_steps,
+        decay_steps=updates - warmup_steps,
+    )
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp_recipes")

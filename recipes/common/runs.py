@@ -4,331 +4,236 @@ config.json       the configuration, and for each start the versions, the commit
 metrics.csv       one row an epoch
 checkpoint-N.npz  the complete state after N epochs, replaced as a whole
 curves.png  model  summary.json   written when the run is complete, in this order
+run.lock          held by the process that trains, and released by the system when that ends
 """
 
-import csv
+import contextlib
 import dataclasses
+import errno
 import importlib.metadata
 import json
 import math
-import os
 import pathlib
 import platform
 import subprocess
 import sys
-import textwrap
 import time
 
+import filelock
 import keras
 import numpy as np
 
-from recipes.common import devices
+from recipes.common import callbacks, checkpoints, devices, files
 
-PACKAGES = ("keras_gimlp", "keras", "numpy", "tensorflow", "jax", "torch")
+PACKAGES = ("keras_gimlp", "keras", "keras-hub", "numpy", "tensorflow", "jax", "torch")
+LOCK = "run.lock"
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 def open_run(folder, config):
-    """Makes the folder of a run, or checks that the one there is of the same configuration.
+    """Returns the `Run` in `folder`, newly made or to be continued. Use it in a `with` statement.
 
-    Ends the program, with nothing overwritten, if the folder holds anything else.
+    Ends the program, with nothing overwritten, if the folder holds a run of another configuration
+    or anything else, or if another process trains in it.
+
+    Args:
+        folder: Path of the run.
+        config: Dataclass instance, the options of the run.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SystemExit(f"The run folder cannot be made: {error}") from error
-    wanted = {"backend": keras.backend.backend(), **_plain(config)}
-    path = folder / "config.json"
-    if path.exists():
-        record = json.loads(path.read_text())
-        found = record["config"]
-        differences = [
-            f"{key} is {found.get(key)!r} there and {wanted.get(key)!r} here"
-            for key in sorted(found.keys() | wanted.keys())
-            if found.get(key) != wanted.get(key)
-        ]
-        if differences:
-            raise SystemExit(
-                f"{folder} holds a run of another configuration, which was left as it is: "
-                f"{'; '.join(differences)}. Choose another --run_dir."
-            )
-    elif any(not file.name.endswith(".unfinished") for file in folder.iterdir()):
-        raise SystemExit(
-            f"{folder} holds files but no run, and was left as it is. Choose another --run_dir."
-        )
-    else:
-        record = {"config": wanted, "starts": []}
-    if not is_complete(folder):
-        record["starts"].append(_circumstances())
-        write_json(path, record)
+    return Run(folder, config)
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """Keeps the complete state of the training after each epoch, as one file.
+def completed(folder, config):
+    """Returns the summary of a complete run of this configuration, `None` if there is none.
 
-    Keras' `BackupAndRestore` keeps neither the seeds of the dropouts nor, in one step with the
-    weights, the number of the epoch: a run killed in between would repeat an epoch. Here the name
-    of the file is the number, and the file appears complete or not at all.
+    It makes no folder. Ends the program if the folder holds a run of another configuration.
+    """
+    if not files.is_complete(folder):
+        return None
+    _check_configuration(folder, config)
+    return files.read_json(folder / "summary.json")
 
-    An epoch whose loss is not finite is not kept, so that the last good state stays.
+
+class Run:
+    """A run in its folder; see `open_run`.
+
+    Attributes:
+        folder: Path of the run.
+        verbose: What `fit` prints: a progress bar on a terminal, plain lines elsewhere.
     """
 
-    def __init__(self, folder):
-        super().__init__()
+    def __init__(self, folder, config):
         self.folder = folder
+        self.verbose = 1 if sys.stdout.isatty() else 2
+        self.log = None
+        self.lock = filelock.FileLock(folder / LOCK, timeout=0)
+        path = folder / "config.json"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not path.exists() and not all(map(_is_left_behind, folder.iterdir())):
+                raise SystemExit(
+                    f"{folder} holds files but no run, and was left as it is. Choose another "
+                    "--run_dir."
+                )
+            self.lock.acquire()
+        except filelock.Timeout as error:
+            raise SystemExit(
+                f"Another process is training in {folder}. Wait until it ends, or choose another "
+                "--run_dir."
+            ) from error
+        except OSError as error:
+            raise SystemExit(f"The run folder cannot be made or written: {error}") from error
+        try:
+            if path.exists():
+                record = _check_configuration(folder, config)
+            else:
+                record = {"config": _plain(config), "starts": []}
+            record["starts"].append(_circumstances())
+            files.write_json(path, record)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
 
-    def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            return
-        state = [keras.ops.convert_to_numpy(variable) for variable in _state(self.model)]
-        unfinished = self.folder / "checkpoint.unfinished"
-        with open(unfinished, "wb") as file:
-            np.savez(file, *state)
-            file.flush()
-            os.fsync(file.fileno())
-        earlier = _checkpoints(self.folder)
-        os.replace(unfinished, self.folder / f"checkpoint-{epoch + 1}.npz")
-        for path in earlier.values():
-            path.unlink()
+    def __enter__(self):
+        return self
 
+    def __exit__(self, kind, error, traceback):
+        if self.log is not None and self.log.csv_file is not None:
+            with contextlib.suppress(OSError):  # as on a full disk, which is told below
+                self.log.csv_file.close()
+        self.lock.release()
+        if isinstance(error, KeyboardInterrupt):
+            error.add_note(
+                f"The same command continues the run in {self.folder} (completed epochs: "
+                f"{self.completed_epochs})."
+            )
+        # An error in writing to an open file carries no name.
+        if isinstance(error, OSError) and (
+            error.errno in DISK or str(error.filename).startswith(str(self.folder))
+        ):
+            raise SystemExit(
+                f"{self.folder} cannot be written: {error}. The same command continues the run "
+                f"from its last good state (completed epochs: {self.completed_epochs})."
+            ) from error
 
-def restore(model, folder):
-    """Sets the compiled `model` to the last state kept in `folder`.
+    @property
+    def completed_epochs(self):
+        """The number of epochs after which the state was kept."""
+        return checkpoints.completed_epochs(self.folder)
 
-    Rows of `metrics.csv` that belong to later epochs are removed, since those will be run again.
+    def restore(self, model):
+        """Sets the compiled `model` to the last state that was kept.
 
-    Returns:
-        The number of epochs that were completed, 0 in a new run.
-    """
-    epochs = completed_epochs(folder)
-    if epochs:
-        model.optimizer.build(model.trainable_variables)
-        with np.load(_checkpoints(folder)[epochs], allow_pickle=False) as state:
-            for variable, value in zip(_state(model), state.values(), strict=True):
-                variable.assign(value)
-    rows = [row for row in read_metrics(folder) if int(row["epoch"]) < epochs]
-    if (folder / "metrics.csv").exists():
-        _write_metrics(folder, rows)
-    return epochs
+        Rows of `metrics.csv` that belong to later epochs are removed, since those will be run
+        again.
 
+        Returns:
+            The number of epochs that were completed, 0 in a new run.
+        """
+        epochs = checkpoints.restore(model, self.folder)
+        rows = files.read_metrics(self.folder)
+        files.write_metrics(self.folder, [row for row in rows if int(row["epoch"]) < epochs])
+        return epochs
 
-def completed_epochs(folder):
-    """Returns the number of epochs after which the state in `folder` was kept, 0 for none."""
-    return max(_checkpoints(folder), default=0)
+    def callbacks(self, *, seed, unit, per_epoch, extra=()):
+        """Returns the callbacks that report and keep every epoch in the folder.
 
-
-class Reseed(keras.callbacks.Callback):
-    """Sets PyTorch's own generator before each step, as a function of seed, epoch and step.
-
-    Keras' dropouts draw from it there. It belongs to no model, so no checkpoint holds it, and other
-    parts of a program draw from it too.
-    """
-
-    def __init__(self, seed):
-        super().__init__()
-        self.seed = seed
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if keras.backend.backend() == "torch":
-            import torch
-
-            state = np.random.SeedSequence((self.seed, self.epoch, batch)).generate_state(1)
-            torch.manual_seed(int(state[0]))
-
-
-class Report(keras.callbacks.Callback):
-    """Adds learning rate, seconds and training examples per second to what each epoch reports.
-
-    Comes before the callbacks that test, unless `fit` does, and before those that write.
-
-    Args:
-        unit: What an example is, such as `"images"`.
-        per_epoch: Integer, training examples of an epoch.
-    """
-
-    def __init__(self, unit, per_epoch):
-        super().__init__()
-        self.unit = unit
-        self.per_epoch = per_epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.begin = time.perf_counter()
-        self.trained = None
-
-    def on_test_begin(self, logs=None):
-        self.trained = time.perf_counter() - self.begin
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds = time.perf_counter() - self.begin
-        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
-        logs["learning_rate"] = float(rate)
-        logs[f"{self.unit}_per_second"] = self.per_epoch / (self.trained or seconds)
-        logs["seconds"] = seconds
-
-
-def fit(model, batches, folder, *, seed, unit, batch_size, steps, epochs, callbacks=(), **kwargs):
-    """Fits the model from where the folder keeps it, and reports and keeps every epoch there.
-
-    Ends the program if the loss becomes infinite or no number; the last good state is kept.
-
-    Args:
-        model: A compiled model, to which `restore` gave its state.
-        batches: Function from the number of the first epoch to all batches from there on.
-        folder: Path of the run.
-        seed: Integer, seed of the run.
-        unit: What an example is in the reports, such as `"images"`.
-        batch_size: Integer, units of a batch.
-        steps: Integer, batches of an epoch.
-        epochs: Integer, the number of the last epoch plus 1.
-        callbacks: Callbacks that add to the reports or need the end of an epoch.
-        **kwargs: Further arguments of `fit`.
-    """
-    first_epoch = completed_epochs(folder)
-    history = model.fit(
-        batches(first_epoch),
-        epochs=epochs,
-        initial_epoch=first_epoch,
-        steps_per_epoch=steps,
-        callbacks=[
-            Reseed(seed),
-            Report(unit, steps * batch_size),
-            *callbacks,
-            keras.callbacks.CSVLogger(folder / "metrics.csv", append=True),
-            Checkpoint(folder),
+        Args:
+            seed: Integer, seed of the run.
+            unit: What an example is in the reports, such as `"images"`.
+            per_epoch: Integer, units of an epoch.
+            extra: Callbacks that add to the reports or need the end of an epoch.
+        """
+        self.log = keras.callbacks.CSVLogger(self.folder / "metrics.csv", append=True)
+        return [
+            callbacks.Reseed(seed),
+            callbacks.Report(unit, per_epoch),
+            *extra,
+            self.log,
+            checkpoints.Checkpoint(self.folder),
             keras.callbacks.TerminateOnNaN(),
-        ],
-        shuffle=False,  # the stream is shuffled already
-        verbose=1 if sys.stdout.isatty() else 2,
-        **kwargs,
-    ).history
-    if not math.isfinite(history["loss"][-1]):
+        ]
+
+    def check(self, history):
+        """Ends the program if the loss became infinite or no number; the last state is kept."""
+        loss = history.history["loss"][-1]
+        if not math.isfinite(loss):
+            raise SystemExit(
+                f"The loss became {loss} in epoch {history.epoch[-1] + 1}, so training was "
+                f"stopped. {self.folder} keeps the last good state (completed epochs: "
+                f"{self.completed_epochs}). Try a lower --learning_rate or a smaller --clip_norm, "
+                "with another --run_dir."
+            )
+
+    def finish(self, *, title, panels, results, parameters, save, model_name):
+        """Writes the curves, the model and last the summary, which marks the run as complete.
+
+        Args:
+            title: Text above the curves.
+            panels: The curves: for each panel, by its name, a dictionary from labels to columns of
+                `metrics.csv`.
+            results: Dictionary from names of the summary to columns, of which the last row is
+                taken.
+            parameters: Integer, parameters of the model.
+            save: Function that saves the model to a path.
+            model_name: Name of the model's file or folder.
+
+        Returns:
+            The summary: a dictionary.
+        """
+        files.plot_curves(self.folder, title, panels)
+        save(self.folder / model_name)
+        rows = files.read_metrics(self.folder)
+        rates = {
+            column: float(np.median([float(row[column]) for row in rows]))
+            for column in rows[-1]
+            if column.endswith("_per_second")
+        }
+        summary = {
+            **{name: float(rows[-1][column]) for name, column in results.items()},
+            "epochs": len(rows),
+            "parameters": parameters,
+            "seconds": sum(float(row["seconds"]) for row in rows),
+            **rates,
+            "backend": keras.backend.backend(),
+            "hardware": devices.hardware(),
+        }
+        files.write_json(self.folder / "summary.json", summary)
+        return summary
+
+
+def _check_configuration(folder, config):
+    """Returns the record of the run in `folder`, or ends the program if it is another's."""
+    path = folder / "config.json"
+    record = files.read_json(path)
+    try:
+        found, _ = record["config"], record["starts"]
+    except (KeyError, TypeError) as error:
+        raise SystemExit(f"{path} is no record of a run, and was left as it is.") from error
+    wanted = _plain(config)
+    differences = [
+        f"{key} is {found.get(key)!r} there and {wanted.get(key)!r} here"
+        for key in sorted(found.keys() | wanted.keys())
+        if found.get(key) != wanted.get(key)
+    ]
+    if differences:
         raise SystemExit(
-            f"The loss became {history['loss'][-1]} in epoch {first_epoch + len(history['loss'])}, "
-            f"so the training was stopped. {folder} keeps the last good state, after "
-            f"{completed_epochs(folder)} epochs. Try a lower --learning_rate or a smaller "
-            "--clip_norm, with another --run_dir."
+            f"{folder} holds a run of another configuration, which was left as it is: "
+            f"{'; '.join(differences)}. Choose another --run_dir."
         )
+    return record
 
 
-def finish(folder, *, title, panels, results, parameters, save, model_name):
-    """Writes the curves, the model and last the summary, which marks the run as complete.
-
-    Args:
-        folder: Path of the run.
-        title: Text above the curves.
-        panels: The curves: for each panel, by its name, a dictionary from labels to columns of
-            `metrics.csv`.
-        results: Dictionary from names of the summary to columns, of which the last row is taken.
-        parameters: Integer, parameters of the model.
-        save: Function that saves the model to a path.
-        model_name: Name of the model's file or folder.
-
-    Returns:
-        The summary: a dictionary.
-    """
-    plot_curves(folder, title, panels)
-    save(folder / model_name)
-    rows = read_metrics(folder)
-    rates = {
-        column: float(np.median([float(row[column]) for row in rows]))
-        for column in rows[-1]
-        if column.endswith("_per_second")
-    }
-    summary = {
-        **{name: float(rows[-1][column]) for name, column in results.items()},
-        "epochs": len(rows),
-        "parameters": parameters,
-        "seconds": sum(float(row["seconds"]) for row in rows),
-        **rates,
-        "backend": keras.backend.backend(),
-        "hardware": devices.hardware(),
-    }
-    write_json(folder / "summary.json", summary)
-    return summary
-
-
-def is_complete(folder):
-    """Returns whether the run in `folder` has nothing left to do."""
-    return (folder / "summary.json").exists()
-
-
-def summary(folder):
-    """Returns the summary of a complete run."""
-    return json.loads((folder / "summary.json").read_text())
-
-
-def read_metrics(folder):
-    """Returns the complete rows of `metrics.csv`, oldest first."""
-    path = folder / "metrics.csv"
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return [row for row in csv.DictReader(file) if None not in (*row, *row.values())]
-
-
-def plot_curves(folder, title, panels):
-    """Draws columns of `metrics.csv` over the epochs into `curves.png`; see `finish`."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    rows = read_metrics(folder)
-    epochs = [int(row["epoch"]) + 1 for row in rows]
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    for axes, (name, curves) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        for label, column in curves.items():
-            axes.plot(epochs, [float(row[column]) for row in rows], label=label, marker=".")
-        axes.set(xlabel="epoch", ylabel=name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.legend()
-    figure.suptitle(textwrap.fill(title, width=100), fontsize="medium")
-    figure.savefig(folder / "curves.png", dpi=120)
-
-
-def markdown_table(columns, rows):
-    """Returns a table in Markdown of rows of strings."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def write_json(path, content):
-    """Writes `content` to `path` as a whole: a reader sees the old file or the new one."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(unfinished, path)
-
-
-def _state(model):
-    """Returns all variables that the course of a training depends on, in a fixed order."""
-    metrics = {id(variable) for variable in model.metrics_variables}
-    variables = [*model.variables, *model.optimizer.variables]
-    return [variable for variable in variables if id(variable) not in metrics]
-
-
-def _checkpoints(folder):
-    return {int(p.stem.split("-")[1]): p for p in folder.glob("checkpoint-*.npz")}
-
-
-def _write_metrics(folder, rows):
-    path = folder / "metrics.csv"
-    if not rows:
-        path.unlink()
-        return
-    unfinished = folder / "metrics.unfinished"
-    with open(unfinished, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(unfinished, path)
+def _is_left_behind(file):
+    """Returns whether a process that was killed at its start leaves such a file behind."""
+    return file.name == LOCK or file.name.endswith(".unfinished")
 
 
 def _plain(config):
-    """Returns the fields of `config` as JSON gives them back, without the folder itself."""
+    """Returns backend and fields of `config` as JSON gives them back, without the folder itself."""
     fields = dataclasses.asdict(config)
     del fields["run_dir"]
-    return json.loads(json.dumps(fields))
+    return json.loads(json.dumps({"backend": keras.backend.backend(), **fields}))
 
 
 def _circumstances():

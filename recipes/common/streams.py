@@ -2,13 +2,15 @@
 
 import tensorflow as tf
 
+from recipes.common.command_line import one_of
+
 
 def epochs(examples, per_epoch, *, shuffle_buffer, seed, first_epoch, epochs):
     """Returns the shuffled examples of the epochs from `first_epoch` on, as one stream.
 
-    One stream, and not a data set that `fit` reads anew in each epoch: so the order of every epoch
-    depends on the seed and on its number alone, and not on how many were read before it in this
-    process. `devices.set_seed` comes first.
+    With one stream, instead of a data set that `fit` starts again in each epoch, the order of an
+    epoch depends only on the seed and on its number, not on how many epochs this process has read
+    before. Call `devices.set_seed` first.
 
     Args:
         examples: A `tf.data.Dataset` in a fixed order.
@@ -26,7 +28,7 @@ def epochs(examples, per_epoch, *, shuffle_buffer, seed, first_epoch, epochs):
 
 
 def passes(examples, *, shuffle_buffer, seed):
-    """Returns the examples in a new order each time they are through, without an end."""
+    """Returns the examples without end, each pass in an order of its own."""
     return tf.data.Dataset.counter().flat_map(
         lambda number: shuffled(examples, shuffle_buffer, seed, number)
     )
@@ -42,6 +44,51 @@ def shuffled(examples, shuffle_buffer, seed, number):
     )
 
 
+def count_steps(options, examples):
+    """Returns the number of batches per epoch, or ends the program if there is not even one.
+
+    Args:
+        options: `AdamWOptions` and `EpochOptions` in one.
+        examples: Integer, training examples.
+    """
+    if examples < options.batch_size:
+        raise SystemExit(
+            f"--batch_size must be at most the number of training examples, {examples}. "
+            f"Received: {options.batch_size}"
+        )
+    return min(options.steps_per_epoch or examples, examples // options.batch_size)
+
+
+def count_examples(builder, split):
+    """Returns the number of examples in a split, or in a slice of one such as `train[:80%]`.
+
+    Ends the program if the prepared TFDS `builder` has no such split, or if it is empty.
+    """
+    for part in split.split("+"):
+        one_of(part.partition("[")[0].strip(), builder.info.splits, f"split of {builder.name}")
+    try:
+        examples = builder.info.splits[split].num_examples
+    except (AssertionError, KeyError, ValueError) as error:
+        raise SystemExit(
+            f"{split!r} is no split of {builder.name}, nor a slice of one such as 'train[:80%]'."
+        ) from error
+    if not examples:
+        raise SystemExit(f"The split {split!r} of {builder.name} is empty.")
+    return examples
+
+
+def check_reachable(builder):
+    """Raises the error of `requests` if the host of the first download does not answer.
+
+    TFDS tries ten times, over minutes, before it says so.
+    """
+    import requests
+
+    addresses = [url for url in builder.url_infos or () if url.startswith("http")]
+    if addresses:
+        requests.head(addresses[0], timeout=10).close()
+
+
 def prepare(builder):
     """Downloads and prepares the data set of a TFDS builder, unless it lies in its folder already.
 
@@ -50,12 +97,12 @@ def prepare(builder):
     if builder.is_prepared():
         return
     try:
+        check_reachable(builder)
         builder.download_and_prepare()
     except Exception as error:  # of the network, the disk, or one of the builder's own
         raise SystemExit(
             f"The data set {builder.info.full_name!r} is not prepared in {builder.data_dir}, and "
             f"it could not be downloaded ({type(error).__name__}: {str(error).splitlines()[0]}). "
-            f"If it lies elsewhere, point --data_dir at the folder that holds {builder.name}. If "
-            "it has to be downloaded by hand, its page in the catalog of TensorFlow Datasets says "
-            "from where."
+            f"If it is elsewhere, point --data_dir at the folder that holds {builder.name}. If it "
+            "has to be downloaded by hand, its page in the catalog of TensorFlow Datasets says how."
         ) from error

@@ -1,8 +1,8 @@
 """Images with class labels: three sources, one `tf.data` pipeline.
 
-Every random number of the pipeline but those of RandAugment, RandomErasing, MixUp and CutMix is a
-function of the seed and of the image's number in the run, so that a continued run draws what the
-uninterrupted run would have drawn.
+Every random number of the pipeline, except those of RandAugment, RandomErasing, MixUp and CutMix,
+is a function of the seed and of the image's number in the run, so that a continued run draws what
+the uninterrupted run would have drawn.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ HELD_OUT = 0.2  # fraction of the images that tests, where a source has no split
 
 @dataclasses.dataclass(frozen=True)
 class ImageData:
-    """A source of images. Both sets hold pairs, something to decode and a label, in fixed order."""
+    """A source of images. Both sets hold pairs of an encoded image and a label, in fixed order."""
 
     class_names: tuple[str, ...]
     channels: int
@@ -40,11 +40,11 @@ def load(data, data_dir, train_split, test_split):
 
     Args:
         data: Name of the data set.
-        data_dir: Where it lies. For `"folder"` a folder with one folder of images a class, or with
-            `train` and `val` (or `validation`, `test`) above those. For TensorFlow Datasets the
-            folder it keeps its data in, `None` for its default.
-        train_split: Name of the split to train on, for TensorFlow Datasets.
-        test_split: Name of the split to test on, `None` for `validation`, or else `test`.
+        data_dir: Where it is. For `"folder"`, a folder with one folder of images per class, or with
+            `train` and `val` (or `validation`, `test`) above those. For TensorFlow Datasets, the
+            folder in which it keeps its data, `None` for its default.
+        train_split: The split to train on, for TensorFlow Datasets, or a slice of one.
+        test_split: The split to test on, `None` for `validation`, or else `test`.
     """
     if data == "digits":
         return digits()
@@ -64,7 +64,7 @@ def folder(root):
     """A folder of class folders, with or without `train` and `val` folders above them."""
     if root is None or not pathlib.Path(root).is_dir():
         raise SystemExit(
-            "--data folder needs --data_dir, a folder with one folder of images a class. "
+            "--data folder needs --data_dir, a folder with one folder of images per class. "
             f"Received: --data_dir {root}"
         )
     root = pathlib.Path(root)
@@ -76,8 +76,8 @@ def folder(root):
     test_files, test_labels, test_names = _labeled_files(test_roots[0])
     if names != test_names:
         raise SystemExit(
-            f"{root / 'train'} and {test_roots[0]} must hold the same classes. These stand in one "
-            f"of them alone: {', '.join(sorted(set(names) ^ set(test_names)))}"
+            f"{root / 'train'} and {test_roots[0]} must hold the same classes. These are in only "
+            f"one of them: {', '.join(sorted(set(names) ^ set(test_names)))}"
         )
     return _from_arrays(files, labels, test_files, test_labels, names, 3, _read_image)
 
@@ -89,7 +89,8 @@ def tensorflow_datasets(data, data_dir, train_split, test_split):
     try:
         builder = tfds.builder(data, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
-        one_of(data, ["digits", "folder", *tfds.list_builders()], "data set")
+        known = tfds.list_builders(with_community_datasets=False)  # those need the network
+        one_of(data, ["digits", "folder", *known], "data set")
         raise
     streams.prepare(builder)
     features = dict(builder.info.features)
@@ -97,16 +98,15 @@ def tensorflow_datasets(data, data_dir, train_split, test_split):
         features.get("label"), tfds.features.ClassLabel
     ):
         raise SystemExit(
-            f"The data set {data!r} has no feature `image` with a class `label`, but "
-            f"{', '.join(features)}: image classification needs both."
+            f"The data set {data!r} must have the features `image` and `label`, a class label. It "
+            f"has {', '.join(features)}."
         )
-    splits = builder.info.splits
-    test_split = test_split or ("validation" if "validation" in splits else "test")
+    test_split = test_split or ("validation" if "validation" in builder.info.splits else "test")
+    train_size, test_size = (streams.count_examples(builder, x) for x in (train_split, test_split))
     train, test = (
-        builder.as_dataset(
-            split=one_of(split, splits, f"split of {data}"),
-            decoders={"image": tfds.decode.SkipDecoding()},
-        ).map(lambda example: (example["image"], example["label"]))
+        builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()}).map(
+            lambda example: (example["image"], example["label"])
+        )
         for split in (train_split, test_split)
     )
     return ImageData(
@@ -114,8 +114,8 @@ def tensorflow_datasets(data, data_dir, train_split, test_split):
         channels=features["image"].shape[-1],
         train=train,
         test=test,
-        train_size=splits[train_split].num_examples,
-        test_size=splits[test_split].num_examples,
+        train_size=train_size,
+        test_size=test_size,
         decode=features["image"].decode_example,
     )
 
@@ -286,7 +286,7 @@ def _labeled_files(root):
     if len(names) < 2 or empty:
         found = f"these are empty: {', '.join(names[i] for i in sorted(empty))}" if empty else names
         raise SystemExit(
-            f"{root} must hold two or more folders, one a class, with images "
+            f"{root} must hold two or more folders, one per class, with images "
             f"({', '.join(IMAGE_FILES)}) in each. Found: {found}"
         )
     paths, labels = zip(*files, strict=True)
@@ -295,12 +295,12 @@ def _labeled_files(root):
 
 def _read_image(path):
     image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
-    image.set_shape((None, None, 3))  # which decode_image does not know of itself
+    image.set_shape((None, None, 3))  # which decode_image leaves unknown
     return image
 
 
 def _held_out(inputs, labels, class_names, channels, decode):
-    """Splits off the same examples in every run, so that results can be compared."""
+    """Holds out the same examples in every run, so that results can be compared."""
     try:
         train, test, train_labels, test_labels = train_test_split(
             inputs, labels, test_size=HELD_OUT, random_state=0, stratify=labels

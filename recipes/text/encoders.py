@@ -5,11 +5,10 @@ import io
 import tempfile
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gimlp import applications
-from keras_gimlp.applications.text.pretrained import load_encoder, load_tokenizer
 from recipes import missing
 
 try:
@@ -19,8 +18,10 @@ try:
 except ModuleNotFoundError as error:
     raise missing(error) from None
 
-# Here and not where they are used: from then on KerasHub knows our presets.
+# Here and not where they are used: from here on KerasHub knows our presets.
+from keras_gimlp import applications
 from keras_gimlp.applications import gMLP_MLM, gMLPTokenizer
+from keras_gimlp.applications.text.pretrained import load_encoder, load_tokenizer
 
 # KerasHub's names of the architectures.
 PLAIN = {"BERT": "Bert", "RoBERTa": "Roberta", "DeBERTaV3": "DebertaV3"}
@@ -41,22 +42,52 @@ class TextEncoder:
         """Returns the class for this encoder: `"TextClassifier"`, `"Tokenizer"`, ..."""
         return kind(self.model, what)
 
+    def preprocessor(self, sequence_length):
+        """Returns the layer from texts, or pairs of them, to the inputs of the encoder."""
+        cls = self.kind("TextClassifierPreprocessor")
+        return cls(self.tokenizer, sequence_length=sequence_length)
 
-def load(config, model, inhibition, activation, texts):
-    """Returns the encoder that the configuration asks for, with its tokenizer.
+    def packer(self, sequence_length):
+        """Returns KerasHub's packer for this encoder, as its preprocessor builds it."""
+        preprocessor = self.preprocessor(sequence_length)
+        preprocessor.build(None)
+        return preprocessor.packer
+
+    def pack(self, segments, sequence_length):
+        """Returns the inputs of the encoder for examples of one or several segments.
+
+        Args:
+            segments: Tuple of lists, for each segment the token ids of every example.
+            sequence_length: Integer, tokens of every row, in which they fit.
+
+        Returns:
+            Dictionary of integer arrays, `(examples, sequence_length)`.
+        """
+        token_ids, segment_ids = self.packer(sequence_length)(segments)
+        token_ids = np.asarray(token_ids, "int32")
+        x = {
+            "token_ids": token_ids,
+            "padding_mask": (token_ids != self.tokenizer.pad_token_id).astype("int32"),
+            "segment_ids": np.asarray(segment_ids, "int32"),
+        }
+        return {name: x[name] for name in self.backbone.input}
+
+
+def load(config, setting, texts):
+    """Returns the encoder of a setting, with its tokenizer.
 
     Args:
-        config: A `fine_tuning.FineTuning`.
-        model: One of `MODELS`.
-        inhibition: Float, inhibition of a gated encoder.
-        activation: Name of the activation in the gates.
-        texts: Texts of the task, which give a new encoder its vocabulary.
+        config: A `FineTuning`.
+        setting: A `fine_tuning.Setting`.
+        texts: Iterable of the texts of the task, which give a new encoder its vocabulary.
     """
+    model = setting.model
+    weights = config.weights and config.weights.replace("{backend}", keras.backend.backend())
     gates = {}
     if is_gated(model):
         gates = {
-            "inhibition": inhibition,
-            "activation": activation,
+            "inhibition": setting.inhibition,
+            "activation": setting.activation,
             "gated_layers": config.gated_layers,
             "scope": config.scope,
             "rank": config.rank,
@@ -66,8 +97,8 @@ def load(config, model, inhibition, activation, texts):
         raise SystemExit(f"--train gates needs a gated encoder. Received: --model {model}")
     try:
         if model in GMLPS:
-            tokenizer, backbone = load_gmlp(config, model, texts)
-        elif config.weights is None:
+            tokenizer, backbone = load_gmlp(config, model, weights, texts)
+        elif weights is None:
             tokenizer = new_tokenizer(model, texts, config.vocabulary_size)
             backbone = kind(model, "Backbone")(
                 vocabulary_size=tokenizer.vocabulary_size(),
@@ -79,32 +110,32 @@ def load(config, model, inhibition, activation, texts):
                 **gates,
             )
         else:
-            tokenizer = load_tokenizer(config.weights, kind(model, "Tokenizer"))
+            tokenizer = load_tokenizer(weights, kind(model, "Tokenizer"))
             backbone = (
-                kind(model, "Backbone").from_preset(config.weights, **gates)
+                kind(model, "Backbone").from_preset(weights, **gates)
                 if gates
-                else load_encoder(config.weights, kind(model, "Backbone"))
+                else load_encoder(weights, kind(model, "Backbone"))
             )
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"{model} cannot be built: {error}") from error
     longest = getattr(backbone, "max_sequence_length", config.sequence_length)
     if config.sequence_length > longest:
         raise SystemExit(
-            f"{model} of {config.weights} takes at most {longest} tokens. Received: "
+            f"{model} of {weights} takes at most {longest} tokens. Received: "
             f"--sequence_length {config.sequence_length}"
         )
     fixed = backbone.input["token_ids"].shape[-1]
     if fixed not in (None, config.sequence_length):
         raise SystemExit(
-            f"{model} of {config.weights} has dense spatial weights, for exactly {fixed} tokens. "
+            f"{model} of {weights} has dense spatial weights, for exactly {fixed} tokens. "
             f"Received: --sequence_length {config.sequence_length}"
         )
     return TextEncoder(model, backbone, tokenizer)
 
 
-def load_gmlp(config, model, texts):
+def load_gmlp(config, model, weights, texts):
     """Returns the tokenizer and the encoder of gMLP or aMLP; see `load`."""
-    if config.weights is None:
+    if weights is None:
         tokenizer = new_tokenizer(model, texts, config.vocabulary_size)
         backbone = gMLP_MLM(
             vocabulary_size=tokenizer.vocabulary_size(),
@@ -116,11 +147,11 @@ def load_gmlp(config, model, texts):
             dropout=config.dropout,
         )
         return tokenizer, backbone
-    tokenizer = load_tokenizer(config.weights, gMLPTokenizer)
-    backbone = gMLP_MLM.from_preset(config.weights, dropout=config.dropout)
+    tokenizer = load_tokenizer(weights, gMLPTokenizer)
+    backbone = gMLP_MLM.from_preset(weights, dropout=config.dropout)
     found = "gMLP" if backbone.attention_dim is None else "aMLP"
     if found != model:
-        raise ValueError(f"the preset {config.weights} is of {found}")
+        raise ValueError(f"the preset {weights} is of {found}")
     return tokenizer, backbone
 
 
@@ -129,7 +160,7 @@ def is_gated(model):
 
 
 def kind(model, what):
-    """Returns our class or KerasHub's, such as its `"TextClassifier"`, for a model by name."""
+    """Returns our class or KerasHub's for a model by name, such as its `"TextClassifier"`."""
     if model in GMLPS:
         return getattr(applications, "gMLP_MLM" if what == "Backbone" else f"gMLP{what}")
     if is_gated(model):
@@ -139,6 +170,7 @@ def kind(model, what):
 
 def new_tokenizer(model, texts, vocabulary_size):
     """Returns a tokenizer of the model's kind, whose vocabulary comes from `texts`."""
+    texts = list(texts)
     cls = kind(model, "Tokenizer")
     if model in GMLPS or model.endswith("DeBERTaV3"):
         return cls(proto=sentence_piece(texts, vocabulary_size))
@@ -185,9 +217,8 @@ def sentence_piece(texts, vocabulary_size):
 def words_to_tokens(tokenizer, words):
     """Returns for every word its tokens, and where in the word each of them begins and ends.
 
-    Words are told apart by the whitespace around them, as the tokenizers themselves do. Where the
-    tokens spell another text than the word (several unknown parts, characters replaced by others),
-    each of them stands for the whole word.
+    Words are separated by whitespace, as in the tokenizers themselves. Where the tokens do not
+    spell the word (several unknown parts, replaced characters), each stands for the whole word.
 
     Args:
         tokenizer: A KerasHub tokenizer.
@@ -199,17 +230,18 @@ def words_to_tokens(tokenizer, words):
     distinct = sorted(set(words))
     if not distinct:
         return [], []
-    # Byte-level pairs tell a word within a sentence by the space before it.
+    # Byte-pair encoding marks a word within a sentence by the space before it.
     spaced = isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer)
     rows = tokenizer([f" {word}" if spaced else word for word in distinct])
     rows = rows if isinstance(rows, list) else rows.to_list()  # ragged with TensorFlow
     known = {
-        word: (ids, places(tokenizer, word, ids)) for word, ids in zip(distinct, rows, strict=True)
+        word: (ids, find_places(tokenizer, word, ids))
+        for word, ids in zip(distinct, rows, strict=True)
     }
     return [known[word][0] for word in words], [known[word][1] for word in words]
 
 
-def places(tokenizer, word, ids):
+def find_places(tokenizer, word, ids):
     """Returns where in a word each of its tokens begins and ends."""
     # Without the marks of the tokenizers for the beginning of a word or its middle.
     tokens = [tokenizer.id_to_token(i).removeprefix("##").lstrip("▁Ġ") for i in ids]
@@ -225,43 +257,8 @@ def places(tokenizer, word, ids):
 
 
 def save(task, tokenizer, folder):
-    """Saves a task as a preset in a folder, with the tokenizer also if it has no preprocessor."""
-    task.optimizer = None  # its state would be written too, which KerasHub does not read again
+    """Saves a task as a preset in a folder, with the tokenizer even if it has no preprocessor."""
+    task.optimizer = None  # its state would be written too, and KerasHub does not read it again
     task.save_to_preset(str(folder))
     if not (folder / "tokenizer.json").exists():
         tokenizer.save_to_preset(str(folder))
-
-
-def pack(encoder, examples, sequence_length):
-    """Returns the inputs of an encoder for examples of one or two segments of token ids.
-
-    Args:
-        encoder: A `TextEncoder`.
-        examples: List of lists of segments, lists of ids, which fit with the special tokens.
-        sequence_length: Integer, tokens of every row.
-
-    Returns:
-        Dictionary of integer arrays, `(examples, sequence_length)`.
-    """
-    tokenizer = encoder.tokenizer
-    shape = (len(examples), sequence_length)
-    x = {
-        "token_ids": np.full(shape, tokenizer.pad_token_id, "int32"),
-        "padding_mask": np.zeros(shape, "int32"),
-        "segment_ids": np.zeros(shape, "int32"),
-    }
-    for i, (first, *others) in enumerate(examples):
-        ids = [tokenizer.start_token_id, *first]
-        for second in others:
-            ids += separator(encoder)
-            x["segment_ids"][i, len(ids) : len(ids) + len(second) + 1] = 1
-            ids += second
-        ids.append(tokenizer.end_token_id)
-        x["token_ids"][i, : len(ids)] = ids
-        x["padding_mask"][i, : len(ids)] = 1
-    return {name: x[name] for name in encoder.backbone.input}
-
-
-def separator(encoder):
-    """Returns the tokens between two segments: one, but in RoBERTa two."""
-    return [encoder.tokenizer.end_token_id] * (2 if encoder.model.endswith("RoBERTa") else 1)

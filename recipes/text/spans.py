@@ -1,4 +1,4 @@
-"""Questions on texts: windows of tokens for the model, and answers as pieces of the text."""
+"""Windows of tokens for questions about texts, and answers as pieces of the text."""
 
 import dataclasses
 import heapq
@@ -8,26 +8,7 @@ import numpy as np
 
 from recipes.text import encoders
 
-CANDIDATES = 20  # first and last tokens of which answers are made, the best of each window
-
-
-@dataclasses.dataclass(frozen=True)
-class Question:
-    """A question on a text. Without answers it cannot be answered from the text.
-
-    Attributes:
-        id: Its name in the data set.
-        title: Name of the article that the text is of.
-        context: The text.
-        question: The question.
-        answers: Pairs of a text and the character of `context` at which it begins.
-    """
-
-    id: str
-    title: str
-    context: str
-    question: str
-    answers: tuple[tuple[str, int], ...]
+CANDIDATES = 20  # the best first and last tokens of a window, from which answers are made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,33 +38,35 @@ class Windows:
 
 
 def windows(encoder, questions, *, sequence_length, question_length, stride):
-    """Returns the windows of all questions: beside each question, a part of its text.
+    """Returns the windows of all questions: each question followed by a part of its text.
 
     Args:
         encoder: An `encoders.TextEncoder`.
-        questions: List of `Question`s.
+        questions: List of `squad_data.Question`s.
         sequence_length: Integer, tokens of a window with everything in it.
-        question_length: Integer, most tokens of a question; what is longer is cut off.
-        stride: Integer, tokens by which a window begins after the one before.
+        question_length: Integer, maximum tokens of a question; the rest is cut off.
+        stride: Integer, tokens between the beginnings of two consecutive windows.
     """
     contexts = dict.fromkeys(x.context for x in questions)
     tokens = dict(zip(contexts, tokenized(encoder.tokenizer, contexts), strict=True))
     asked = tokenized(encoder.tokenizer, [x.question for x in questions])
-    # The tokens before, between and after the two.
-    special = 2 + len(encoders.separator(encoder))
-    rows, places = [], []
+    packer = encoder.packer(sequence_length)
+    before = len(packer.start_value) + len(packer.sep_value)  # the question's, and those between
+    room_for_both = sequence_length - before - len(packer.end_value)
+    segments, places = ([], []), []
     for number, (x, (asked_ids, _)) in enumerate(zip(questions, asked, strict=True)):
         asked_ids = asked_ids[:question_length]
         ids, _ = tokens[x.context]
-        room = sequence_length - special - len(asked_ids)
+        room = room_for_both - len(asked_ids)
         for begin in range(0, max(len(ids), 1), stride):
             end = min(begin + room, len(ids))
-            rows.append([asked_ids, ids[begin:end]])
-            places.append((number, special - 1 + len(asked_ids), begin, end))
+            segments[0].append(asked_ids)
+            segments[1].append(ids[begin:end])
+            places.append((number, before + len(asked_ids), begin, end))
             if end == len(ids):
                 break
     return Windows(
-        encoders.pack(encoder, rows, sequence_length),
+        encoder.pack(segments, sequence_length),
         *np.array(places, "int32").reshape(-1, 4).T,
         characters=[tokens[x.context][1] for x in questions],
         shortened=sum(len(ids) > question_length for ids, _ in asked),
@@ -109,8 +92,8 @@ def tokenized(tokenizer, texts):
 def labels(windows, questions):
     """Returns the places of the first and the last token of the answers, `(windows, 2)`.
 
-    Of several answers the first counts. They are 0, the token at the beginning, where the window
-    does not hold the whole answer.
+    Of several answers the first counts. The places are 0, the token at the beginning, where the
+    window does not contain the whole answer.
     """
     found = np.zeros((len(windows), 2), "int32")
     for i, number in enumerate(windows.question):
@@ -130,9 +113,9 @@ def best_answers(windows, questions, outputs, answer_length):
 
     Args:
         windows: `Windows`.
-        questions: List of `Question`s.
+        questions: List of `squad_data.Question`s.
         outputs: Iterable of the outputs for the windows, `(2, tokens)` each.
-        answer_length: Integer, most tokens of an answer.
+        answer_length: Integer, maximum tokens of an answer.
 
     Returns:
         List of triples. The score of an answer is the sum of the scores of its first and its last

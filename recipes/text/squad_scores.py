@@ -9,19 +9,19 @@ import numpy as np
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
-def normalized(answer):
+def normalize(answer):
     """Returns an answer in lower case, without punctuation, articles and spare whitespace."""
     text = "".join(c for c in answer.lower() if c not in string.punctuation)
     return " ".join(ARTICLES.sub(" ", text).split())
 
 
 def exact(answer, truth):
-    return float(normalized(answer) == normalized(truth))
+    return float(normalize(answer) == normalize(truth))
 
 
 def f1(answer, truth):
     """Returns the harmonic mean of precision and recall of the words."""
-    words, true_words = normalized(answer).split(), normalized(truth).split()
+    words, true_words = normalize(answer).split(), normalize(truth).split()
     if not words or not true_words:
         return float(words == true_words)
     common = sum((collections.Counter(words) & collections.Counter(true_words)).values())
@@ -29,9 +29,9 @@ def f1(answer, truth):
 
 
 def best(score, answer, truths):
-    """Returns the score against the nearest of the true answers; without any, `""` is true."""
-    # Answers of articles or punctuation alone are none, unless there is no other.
-    truths = [truth for truth in truths if normalized(truth)] or [""]
+    """Returns the best score against any true answer; if there is none, `""` is true."""
+    # Answers of only articles or punctuation do not count, unless there is no other.
+    truths = [truth for truth in truths if normalize(truth)] or [""]
     return max(score(answer, truth) for truth in truths)
 
 
@@ -55,3 +55,33 @@ def best_threshold(scores, unanswered_scores, differences):
     possible = np.append(thresholds[:-1] != thresholds[1:], True)
     winner = np.argmax(np.where(possible, sums, -np.inf))
     return float(sums[winner] / len(scores)), float(thresholds[winner])
+
+
+def score(questions, found, null_threshold):
+    """Returns the scores of the answers that were found, and the answers by the questions' ids.
+
+    Args:
+        questions: List of `squad_data.Question`s.
+        found: Their answers; see `spans.best_answers`.
+        null_threshold: Float, difference of scores above which no answer is given.
+    """
+    may_be_none = any(not x.answers for x in questions)
+    differences = [nothing - score for _, score, nothing in found]
+    answers = {
+        x.id: "" if may_be_none and difference > null_threshold else answer
+        for x, (answer, *_), difference in zip(questions, found, differences, strict=True)
+    }
+
+    def compare(metric, given):
+        truths = ([text for text, _ in x.answers] for x in questions)
+        return [best(metric, *pair) for pair in zip(given, truths, strict=True)]
+
+    result = {
+        "em": float(np.mean(compare(exact, answers.values()))),
+        "f1": float(np.mean(compare(f1, answers.values()))),
+    }
+    if may_be_none:
+        answered = compare(f1, [answer for answer, *_ in found])
+        nothing = compare(f1, [""] * len(found))
+        result["best_f1"], _ = best_threshold(answered, nothing, differences)
+    return result, answers

@@ -1,6 +1,6 @@
-"""Small made-up data for the language recipes, so that each runs offline in under a minute.
+"""Small synthetic data for the language recipes, so that each runs offline in under a minute.
 
-Every task can be learnt, and none by chance: a model that does not learn stays at guessing.
+Every task can be learned, but not guessed: a model that does not learn stays at chance level.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ def sentence(rng):
 
 
 def acceptability(count, seed):
-    """Sentences, half of them with the words of a phrase in another order (label 0), as in CoLA."""
+    """Sentences, half of them with words in a wrong order (label 0), as in CoLA."""
     rng = np.random.default_rng(seed)
     texts, labels = [], []
     for i in range(count):
@@ -37,7 +37,7 @@ def acceptability(count, seed):
 
 
 def similarity(count, seed):
-    """Pairs of sentences, scored 0 to 5 by how many of the last three words are equal (STS-B)."""
+    """Pairs of sentences, scored 0 to 5 by how many of the last three words agree, as in STS-B."""
     rng = np.random.default_rng(seed)
     first, second, scores = [], [], []
     for _ in range(count):
@@ -68,7 +68,7 @@ def entities(count, seed):
 
 
 def continuations(count, seed):
-    """Beginnings of sentences, and four continuations of which one is in order; as in SWAG.
+    """Beginnings of sentences, and four continuations of which one is grammatical, as in SWAG.
 
     Returns:
         List of triples: the beginning, the list of continuations, and the number of the right one.
@@ -87,11 +87,11 @@ def continuations(count, seed):
 
 
 def questions(count, seed, unanswerable=0.0):
-    """Questions on short texts that say who does what where; as in SQuAD.
+    """Questions about short texts on people, places and colors, as in SQuAD.
 
     Returns:
         List of dictionaries: `id`, `context`, `question`, `answers` (pairs of a text and the
-        character at which it begins; none for the fraction `unanswerable`).
+        character at which it begins; none for a fraction `unanswerable` of the questions).
     """
     rng = np.random.default_rng(seed)
     kinds = {

@@ -27,9 +27,9 @@ def test_runs_that_differ_in_their_seed_are_one_row(tmp_path):
     ]
     compare.main([*folders, "--column", "val_loss", "--output", str(tmp_path / "new" / "lr-0.1")])
     head, _, first, second = (tmp_path / "new" / "lr-0.1.md").read_text().splitlines()
-    assert "| last val_loss | mean | tokens_per_second |" in head
-    assert first == "| a | 1,234 | 2 | 0, 1 | 1.5, 2.5 | 2 ± 0.707 | 2,000 | 60 |"
-    assert second == "| b | 1,234 | 2 | 0 | 3 | 3 | 1,000 | 60 |"
+    assert "| last val_loss | mean | per second |" in head
+    assert first == "| a | 1,234 | 2 | 0, 1 | 1.5, 2.5 | 2 ± 0.707 | 2,000 tokens | 60 |"
+    assert second == "| b | 1,234 | 2 | 0 | 3 | 3 | 1,000 tokens | 60 |"
     assert (tmp_path / "new" / "lr-0.1.png").stat().st_size > 10_000
 
 
@@ -41,8 +41,22 @@ def test_runs_of_one_configuration_are_named_by_what_differs(tmp_path):
     output = tmp_path / "compared"
     compare.main([*folders, "--column", "loss", "--log", "--output", str(output)])
     _, _, first, second = output.with_suffix(".md").read_text().splitlines()
-    assert first.startswith("| dim 8 |")
-    assert second.startswith("| dim 9 |")
+    assert first.startswith("| a, dim 8 |")
+    assert second.startswith("| a, dim 9 |")
+
+
+def test_runs_of_different_recipes_are_compared(tmp_path):
+    text = write_run(tmp_path / "text", [3], {"config": "python", "seed": 0, "depth": 4})
+    images = write_run(
+        tmp_path / "images", [2], {"config": "digits", "seed": 0, "model_args": {"depth": 4}}
+    )
+    summary = {"parameters": 5678, "seconds": 9.0, "images_per_second": 70.0}
+    (tmp_path / "images" / "summary.json").write_text(json.dumps(summary))
+    output = tmp_path / "compared"
+    compare.main([text, images, "--column", "val_loss", "--output", str(output)])
+    _, _, first, second = output.with_suffix(".md").read_text().splitlines()
+    assert first == "| python | 1,234 | 1 | 0 | 3 | 3 | 1,000 tokens | 60 |"
+    assert second == "| digits | 5,678 | 1 | 0 | 2 | 2 | 70 images | 9 |"
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
@@ -78,8 +92,8 @@ def test_time_and_memory_are_measured(tmp_path):
     [
         (["--tokens", "100"], "--tokens must be a multiple of every length. Received: 100, 128"),
         (["--models", "small_gml"], "no pretraining configuration named 'small_gml'. Did you mean"),
-        (["--depth_factor", "0"], "--depth_factor must be positive"),
-        (["--rounds", "0"], "--rounds and --warmup_steps must be 1 or more"),
+        (["--depth_factor", "0"], "--depth_factor must be above 0. Received: 0.0"),
+        (["--rounds", "0"], "--rounds must be at least 1. Received: 0"),
     ],
 )
 def test_mistakes_end_in_one_sentence(arguments, message, tmp_path):

@@ -18,11 +18,12 @@ import tensorflow as tf
 
 from keras_gimlp import applications
 from recipes import image_classification
-from recipes.common import runs
-from recipes.images import datasets
+from recipes.common import callbacks, checkpoints, files, optimizers
+from recipes.images import configurations, datasets, models
 from tests.conftest import ROOT
 
-TINY = ("--model_args", "patch_size=4", "depth=2", "dim=8", "ffn_dim=16")
+SIZES = {"patch_size": 4, "depth": 2, "dim": 8, "ffn_dim": 16}
+TINY = ("--model_args", *(f"{name}={value}" for name, value in SIZES.items()))
 SHORT = (*TINY, "--epochs", "2", "--steps_per_epoch", "2", "--warmup_steps", "1")
 
 
@@ -73,9 +74,10 @@ def test_every_family_trains_by_name(name, tmp_path):
 )
 def test_configuration_runs_for_two_steps(name, tmp_path):
     # On digits and a small model; everything else, the augmentation above all, is as configured.
-    config = image_classification.CONFIGURATIONS[name]
+    config = configurations.CONFIGURATIONS[name]
     size = next(model for model in FAMILIES if model.partition("_")[0] in config.model)
-    sizes = (*(config.model_args if "gating" in str(config.model_args) else ()), *FAMILIES[size])
+    kept = {k: v for k, v in config.model_args.items() if k in ("gating", "scope", "inhibition")}
+    sizes = (*(f"{name}={value}" for name, value in kept.items()), *FAMILIES[size])
     small = ("--data", "digits", "--image_size", "8", "--batch_size", "4", "--model_args")
     short = ("--epochs", "1", "--steps_per_epoch", "2", "--warmup_steps", "0")
     run("--config", name, *small, *sizes, *short, "--run_dir", tmp_path)
@@ -84,7 +86,8 @@ def test_configuration_runs_for_two_steps(name, tmp_path):
 
 def test_a_run_starts_from_given_weights(finished, tmp_path):
     folder, _ = finished
-    no_steps = ("--learning_rate", "0", "--weight_decay", "0", "--epochs", "1")
+    # So small a learning rate is 0 in float32.
+    no_steps = ("--learning_rate", "1e-60", "--weight_decay", "0", "--epochs", "1")
     run("--run_dir", tmp_path, *SHORT, *no_steps, "--weights", folder / "model.keras")
     assert_same_weights(folder, tmp_path)
 
@@ -116,18 +119,36 @@ def test_a_run_refuses_weights_of_another_model(finished, tmp_path):
     ],
 )
 def test_images_are_scaled_to_what_the_weights_were_trained_on(model, weights, white):
-    config = image_classification.Config(model=model, weights=weights)
+    config = configurations.Config(model=model, weights=weights)
     pixels = np.full((1, 1, 1, 3), 255, "float32")
-    scaled = image_classification.preprocessing(config)(pixels)
+    scaled = models.preprocessing(config)(pixels)
     np.testing.assert_allclose(scaled[..., 0], white, rtol=1e-5)
+
+
+def test_images_are_scaled_as_asked_for():
+    config = configurations.Config(weights="runs/model.keras", preprocessing="CycleMLP_B1")
+    scaled = models.preprocessing(config)(np.full((1, 1, 1, 3), 255, "float32"))
+    np.testing.assert_allclose(scaled[..., 0], (1 - 0.485) / 0.229, rtol=1e-5)
+    with pytest.raises(SystemExit, match="needs images of 3 channels. digits has 1"):
+        models.preprocessing(config, channels=1)
+
+
+@pytest.mark.parametrize("weights", ["somewhere/best.pth", "best.safetensors"])
+def test_an_unknown_scale_is_asked_for_instead_of_guessed(weights):
+    config = configurations.Config(weights=weights)
+    with pytest.raises(SystemExit, match=f"{weights}.* --preprocessing"):
+        models.preprocessing(config)
+    known = dataclasses.replace(config, preprocessing="CycleMLP_B1")
+    scaled = models.preprocessing(known)(np.full((1, 1, 1, 3), 255, "float32"))
+    np.testing.assert_allclose(scaled[..., 0], (1 - 0.485) / 0.229, rtol=1e-5)
 
 
 def test_configurations_of_imagenet_differ_in_the_model_alone():
     for size in ("Ti", "S", "B"):
-        config = image_classification.CONFIGURATIONS[f"imagenet_gmlp_{size.lower()}"]
+        config = configurations.CONFIGURATIONS[f"imagenet_gmlp_{size.lower()}"]
         assert config.model == f"gMLP_{size}"
         assert dataclasses.replace(config, config="", model="") == dataclasses.replace(
-            image_classification.IMAGENET, config="", model=""
+            configurations.IMAGENET, config="", model=""
         )
 
 
@@ -149,6 +170,7 @@ def test_a_run_writes_its_folder(finished):
         "curves.png",
         "model.keras",
         "summary.json",
+        "run.lock",
     }
     record = json.loads((folder / "config.json").read_text())
     assert record["config"]["steps_per_epoch"] == 2
@@ -170,14 +192,13 @@ def test_a_run_writes_its_folder(finished):
 
 
 def test_optimizer_decays_matrices_and_neither_biases_nor_norms():
-    config = image_classification.Config(model_args=TINY[1:])
-    model = image_classification.build_model(config, datasets.digits())
-    model.compile(image_classification.build_optimizer(config, model, 22), "mse")
+    config = configurations.Config(model_args=SIZES)
+    model = models.build(config, datasets.digits())
+    model.compile(optimizers.adamw(model, config.learning_rate, config), "mse")
     model.optimizer.build(model.trainable_variables)
     # Far from zero, and without gradients: what changes then is decay alone.
     for variable in model.trainable_variables:
         variable.assign(np.ones(variable.shape))
-    model.optimizer.iterations.assign(config.warmup_steps)
     zeros = [keras.ops.zeros(v.shape) for v in model.trainable_variables]
     model.optimizer.apply(zeros)
     decayed = {
@@ -189,19 +210,26 @@ def test_optimizer_decays_matrices_and_neither_biases_nor_norms():
 
 
 def test_options_of_the_optimizer_arrive():
-    config = image_classification.Config(
-        model_args=TINY[1:], ema=0.9, accumulation_steps=4, clip_norm=0.5, weight_decay=0.1
+    config = configurations.Config(
+        model_args=SIZES, accumulation_steps=4, clip_norm=0.5, weight_decay=0.1
     )
-    model = image_classification.build_model(config, datasets.digits())
-    optimizer = image_classification.build_optimizer(config, model, 100)
-    assert optimizer.use_ema
-    assert optimizer.ema_momentum == 0.9
+    model = models.build(config, datasets.digits())
+    schedule = optimizers.cosine_decay(2e-3, 100, optimizers.count_updates(config, 4000))
+    optimizer = optimizers.adamw(model, schedule, config)
     assert optimizer.gradient_accumulation_steps == 4
     assert optimizer.global_clipnorm == 0.5
     assert optimizer.weight_decay == 0.1
     schedule = keras.optimizers.schedules.deserialize(optimizer.get_config()["learning_rate"])
     rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in (0, 50, 100, 550, 1000)]
     assert rates == pytest.approx([0, 1e-3, 2e-3, 1e-3, 0], abs=1e-6)
+
+
+def test_two_epochs_of_the_default_configuration_work(tmp_path, capsys):
+    run("--run_dir", tmp_path, "--epochs", "2", "--model_args", *TINY[1:])
+    assert "Warm-up takes 22 of the run's 44 updates, instead of 100." in capsys.readouterr().out
+    # The 22nd update is the peak, the 44th the end of the cosine.
+    rates = [float(row["learning_rate"]) for row in rows(tmp_path)]
+    assert rates == pytest.approx([2e-3, 0], abs=1e-9)
 
 
 def test_lines_are_plain_where_there_is_no_terminal(finished):
@@ -242,9 +270,9 @@ class Killed(BaseException):
 
 
 MOMENTS = {
-    "in an epoch": (runs.Report, "on_test_begin"),
-    "before the checkpoint": (runs.Checkpoint, "on_epoch_end"),
-    "after the last epoch": (runs, "plot_curves"),
+    "in an epoch": (callbacks.Report, "on_test_begin"),
+    "before the checkpoint": (checkpoints.Checkpoint, "on_epoch_end"),
+    "after the last epoch": (files, "plot_curves"),
 }
 EVERYTHING = (*SHORT, "--epochs", "3", "--flip", "--drop_path_rate", "0.5", "--ema", "0.9",
               "--accumulation_steps", "3")  # fmt: skip
@@ -308,7 +336,7 @@ def test_a_run_killed_by_the_system_continues(tmp_path):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert not runs.is_complete(tmp_path / "killed")
+    assert not files.is_complete(tmp_path / "killed")
     run("--run_dir", tmp_path / "killed", *options)
     assert_same_weights(tmp_path / "whole", tmp_path / "killed")
     assert [row["epoch"] for row in rows(tmp_path / "killed")] == ["0", "1", "2", "3"]
@@ -337,7 +365,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
 def test_a_run_killed_before_it_wrote_anything_starts_again(tmp_path):
     (tmp_path / "config.json.unfinished").write_text("{")
     run("--run_dir", tmp_path, *SHORT)
-    assert runs.is_complete(tmp_path)
+    assert files.is_complete(tmp_path)
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path, monkeypatch):
@@ -349,10 +377,10 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path, 
 
     monkeypatch.setattr(datasets, "training_batches", poisoned)
     options = (*SHORT, "--epochs", "4", "--run_dir", tmp_path)
-    with pytest.raises(SystemExit, match="became nan in epoch 2, .* good state, after 1 epochs"):
+    with pytest.raises(SystemExit, match="became nan in epoch 2, .* .completed epochs: 1"):
         run(*options)
     assert [path.name for path in tmp_path.glob("checkpoint*")] == ["checkpoint-1.npz"]
-    assert not runs.is_complete(tmp_path)
+    assert not files.is_complete(tmp_path)
     monkeypatch.undo()
     run(*options)
     assert [row["epoch"] for row in rows(tmp_path)] == ["0", "1", "2", "3"]
@@ -366,9 +394,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path, 
         (("--model_args", "patch_size=3"), "gMLP_Ti cannot be built: `patch_size` must divide"),
         (("--model_args", "depth=two"), "gMLP_Ti cannot be built: `depth` must be a positive"),
         (("--data", "digit"), "no data set named 'digit'. Did you mean digits"),
-        (("--batch_size", "2000"), "at most the number of training images, 1437"),
-        (("--epochs", "0"), "--epochs must be 1 or more. Received: 0"),
-        (("--warmup_steps", "880"), "would rise for all of the run's 880 changes"),
+        (("--batch_size", "2000"), "at most the number of training examples, 1437"),
+        (("--epochs", "0"), "--epochs must be at least 1. Received: 0"),
     ],
 )
 def test_wrong_options_are_explained_and_leave_no_folder(options, message, tmp_path):
@@ -379,5 +406,5 @@ def test_wrong_options_are_explained_and_leave_no_folder(options, message, tmp_p
 
 def test_a_run_folder_that_cannot_be_made_is_explained(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit, match="The run folder cannot be made"):
+    with pytest.raises(SystemExit, match="The run folder cannot be made or written"):
         run("--run_dir", tmp_path / "file" / "run", *SHORT)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_gimlp import applications
 from recipes import fill_masks, mlm_pretraining
-from recipes.text import encoders, masking
+from recipes.text import corpus, encoders, masking, pretraining, tokens
 
 SMALL = ("--depth", "1", "--dim", "8", "--ffn_dim", "16", "--vocabulary_size", "60")
 SHORT = ("--sequence_length", "12", "--batch_size", "4", "--warmup_steps", "1")
@@ -50,7 +50,7 @@ def test_every_model_is_pretrained(arguments, text, tmp_path):
     run(tmp_path, text, *arguments)
     assert {path.name for path in tmp_path.iterdir()} == {
         *("config.json", "tokenizer.model", "metrics.csv", "checkpoint-2.npz"),
-        *("curves.png", "preset", "summary.json"),
+        *("curves.png", "preset", "summary.json", "run.lock"),
     }
     first, second = rows(tmp_path)
     assert float(second["val_perplexity"]) == pytest.approx(np.exp(float(second["val_loss"])))
@@ -60,6 +60,12 @@ def test_every_model_is_pretrained(arguments, text, tmp_path):
     assert summary["test_perplexity"] == float(second["val_perplexity"])
 
 
+def test_a_run_shorter_than_its_warmup_and_its_first_test_says_so_and_works(text, tmp_path, capsys):
+    run(tmp_path, text, "--steps", "3", "--test_every", "50", "--warmup_steps", "10")
+    assert "Warm-up takes 1 of the run's 3 updates, instead of 10." in capsys.readouterr().out
+    assert [row["epoch"] for row in rows(tmp_path)] == ["0"]
+
+
 # KerasHub compiles what it loads, and misses the optimizer's state in the file. It leaves the file
 # of the vocabulary open, the interrupted run that of its metrics.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -67,17 +73,19 @@ def test_every_model_is_pretrained(arguments, text, tmp_path):
 def test_a_killed_run_goes_on_where_it_was_and_its_preset_fills_masks(text, tmp_path, monkeypatch):
     arguments = ("--dropout", "0.1")
     run(tmp_path / "whole", text, *arguments)
-    told = mlm_pretraining.Perplexity.on_epoch_end
+    told = pretraining.Perplexity.on_epoch_end
 
     def killed(self, epoch, logs=None):
         if epoch == 1:
             raise SystemExit("killed")
         told(self, epoch, logs)
 
-    monkeypatch.setattr(mlm_pretraining.Perplexity, "on_epoch_end", killed)
+    monkeypatch.setattr(pretraining.Perplexity, "on_epoch_end", killed)
     with pytest.raises(SystemExit, match="killed"):
         run(tmp_path / "killed", text, *arguments)
-    monkeypatch.setattr(mlm_pretraining.Perplexity, "on_epoch_end", told)
+    monkeypatch.setattr(pretraining.Perplexity, "on_epoch_end", told)
+    # A continued run reads the tokens that are there, however far it came.
+    monkeypatch.setattr(tokens, "write", None)
     run(tmp_path / "killed", text, *arguments)
     states = [
         np.load(tmp_path / name / "checkpoint-2.npz").values() for name in ("whole", "killed")
@@ -131,14 +139,99 @@ def test_a_preset_that_is_none_is_refused(tmp_path):
         fill_masks.main(["--preset", str(tmp_path), "--texts", "[MASK]"])
 
 
-def test_a_text_is_packed_without_gaps(tokenizer):
-    texts = tf.data.Dataset.from_tensor_slices(LINES)
-    examples = np.array(list(masking.packed(texts, tokenizer, 12, True).as_numpy_iterator()))
-    tokens = [token for line in LINES for token in np.asarray(tokenizer(line)).tolist()]
-    assert examples.shape == (len(tokens) // 10, 12)
+def write_examples(path, tokenizer, lines=LINES, limit=None):
+    texts = tf.data.Dataset.from_tensor_slices(lines)
+    tokens.write(texts, tokenizer, path, limit)
+    return tokens.Examples(path, tokenizer, 12)
+
+
+def test_a_text_is_packed_without_gaps(tokenizer, tmp_path):
+    found = write_examples(tmp_path / "tokens.npy", tokenizer)
+    examples = found[np.arange(len(found))]
+    ids = [token for line in LINES for token in np.asarray(tokenizer(line)).tolist()]
+    assert examples.shape == (len(ids) // 10, 12)
     assert set(examples[:, 0]) == {tokenizer.start_token_id}
     assert set(examples[:, -1]) == {tokenizer.end_token_id}
-    assert examples[:, 1:-1].ravel().tolist() == tokens[: examples[:, 1:-1].size]
+    assert examples[:, 1:-1].ravel().tolist() == ids[: examples[:, 1:-1].size]
+    kept = np.load(tmp_path / "tokens.npy", mmap_mode="r")
+    assert kept.dtype == "uint16"
+    assert kept.tolist() == ids
+    few = write_examples(tmp_path / "few.npy", tokenizer, limit=25)
+    np.testing.assert_array_equal(few[np.arange(len(few))], examples[:2])
+    assert len(np.load(tmp_path / "few.npy")) == 25
+    assert {path.name for path in tmp_path.iterdir()} == {"tokens.npy", "few.npy"}
+
+
+def test_examples_are_counted_without_reading_the_whole_text(tokenizer):
+    read = []
+
+    def lines():
+        for number in range(10_000):
+            read.append(number)
+            yield LINES[0]
+
+    texts = tf.data.Dataset.from_generator(lines, output_signature=tf.TensorSpec((), tf.string))
+    assert tokens.count_examples(texts, tokenizer, 12, most=7) == 7
+    assert len(read) < 10_000
+    few = len(tokenizer(LINES[0])) // 10
+    assert tokens.count_examples(texts.take(1), tokenizer, 12, most=7) == few < 7
+
+
+def test_tokens_that_cannot_be_written_end_in_one_sentence(tokenizer, tmp_path):
+    with pytest.raises(SystemExit, match="(?s)The tokens cannot be written to .* 2 bytes each"):
+        write_examples(tmp_path / "nowhere" / "tokens.npy", tokenizer)
+
+
+def identity(number, ids):
+    return {"number": number, "ids": ids}
+
+
+def numbers_of(batches, count):
+    return [batch["number"].tolist() for batch in batches.take(count).as_numpy_iterator()]
+
+
+class Counted:
+    """Examples whose content is their number, and which know which of them were read."""
+
+    def __init__(self, size):
+        self.size = size
+        self.read = []
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, numbers):
+        self.read += numbers.tolist()
+        return np.repeat(numbers[:, None], 3, axis=1).astype("int32")
+
+
+def test_training_starts_anywhere_without_reading_what_comes_before():
+    def ids(examples, first_step, count):
+        batches = masking.training_batches(
+            examples, identity, seed=3, batch_size=4, first_step=first_step
+        )
+        found = list(batches.take(count).as_numpy_iterator())
+        numbers = np.concatenate([batch["number"] for batch in found])
+        assert numbers.tolist() == list(range(4 * first_step, 4 * (first_step + count)))
+        return np.concatenate([batch["ids"][:, 0] for batch in found])
+
+    whole = ids(Counted(30), 0, 15)
+    np.testing.assert_array_equal(ids(Counted(30), 9, 6), whole[36:])
+    # Pass after pass, each of them all examples in an order of its own.
+    first, second = whole[:30], whole[30:60]
+    assert sorted(first) == sorted(second) == list(range(30))
+    assert first.tolist() != second.tolist() != list(range(30))
+    late = Counted(10**9)
+    ids(late, 10**10, 3)
+    assert len(late.read) < 1000
+
+
+def test_tests_are_counted_without_being_read():
+    examples = Counted(10)
+    batches = masking.test_batches(examples, identity, batch_size=4)
+    assert int(batches.cardinality()) == 3
+    assert not examples.read
+    assert numbers_of(batches, -1) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
 def test_masks_follow_the_rule_and_depend_on_seed_and_number_alone(tokenizer):
@@ -184,10 +277,10 @@ def test_a_tokenizer_is_used_again(text, tmp_path, tokenizer):
 def test_test_files_are_tested_on(text, tmp_path):
     (tmp_path / "test.txt").write_text("the old fox sees the red ship\n" * 20)
     config = mlm_pretraining.Config(files=(str(text),), test_files=(str(tmp_path / "test.txt"),))
-    data = masking.load(config)
+    data = corpus.load(config)
     assert len(list(data.train)) == len(LINES)
     assert len(list(data.test)) == 20
-    parts = masking.load(mlm_pretraining.Config(files=(str(text),), held_out=0.25))
+    parts = corpus.load(mlm_pretraining.Config(files=(str(text),), held_out=0.25))
     lines = [
         line.decode() for part in (parts.train, parts.test) for line in part.as_numpy_iterator()
     ]
@@ -196,25 +289,28 @@ def test_test_files_are_tested_on(text, tmp_path):
 
 
 def test_the_default_text_is_prose_that_python_carries():
-    data = masking.load(mlm_pretraining.Config())
+    data = corpus.load(mlm_pretraining.Config())
     assert sum(len(line) for line in data.train.as_numpy_iterator()) > 100_000
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--mask_rate", "1"], "--mask_rate must be between 0 and 1. Received: 1.0"),
-        (["--sequence_length", "2"], "--sequence_length must be 3 or more"),
+        (["--mask_rate", "1"], "--mask_rate must be above 0 and below 1. Received: 1.0"),
+        (["--sequence_length", "2"], "--sequence_length must be at least 3. Received: 2"),
+        (["--learning_rate", "-1"], "--learning_rate must be above 0. Received: -1.0"),
+        (["--max_examples", "0"], "--max_examples must be at least 1. Received: 0"),
         (["--test_every", "3"], "--steps must be a multiple of --test_every"),
-        (["--warmup_steps", "4"], "The learning rate would rise for all"),
-        (["--model", "aMLP"], "--attention_dim is needed by aMLP, and by no other model"),
-        (["--held_out", "0"], "--held_out must be between 0 and 1. Received: 0.0"),
+        (["--warmup_steps", "-1"], "--warmup_steps must be at least 0. Received: -1"),
+        (["--model", "aMLP"], "aMLP requires --attention_dim, and the other models do not take it"),
+        (["--held_out", "0"], "--held_out must be above 0 and below 1. Received: 0.0"),
         (
             ["--batch_size", "5000"],
             "The training text fills .* examples of 12 tokens; at least",
         ),
         (["--tokenizer", "nowhere"], "--tokenizer cannot be read"),
-        (["--dim", "0"], "gMLP cannot be built: `dim` must be a positive integer"),
+        (["--dim", "0"], "--dim must be at least 1. Received: 0"),
+        (["--ffn_dim", "7"], "gMLP cannot be built: "),
     ],
 )
 def test_mistakes_end_in_one_sentence(arguments, message, text, tmp_path):
@@ -229,7 +325,7 @@ def test_mistakes_end_in_one_sentence(arguments, message, text, tmp_path):
         (b"", "is empty"),
         (b" \n\n", "is empty"),
         (b"\xff\xfe\x00\x01", "cannot be read as text: 'utf-8' codec"),
-        (b"text\0text", "holds NUL characters"),
+        (b"text\0text", "contains NUL characters"),
         (b"one line", "A text of 1 lines is too short"),
         (None, "cannot be read"),
     ],
@@ -239,12 +335,12 @@ def test_files_that_are_no_text_are_refused(content, message, tmp_path):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(SystemExit, match=message):
-        masking.load(mlm_pretraining.Config(files=(str(path),)))
+        corpus.load(mlm_pretraining.Config(files=(str(path),)))
 
 
 def test_a_tokenizer_that_is_none_is_refused(text, tmp_path):
     (tmp_path / "own.model").write_bytes(b"no model")
-    with pytest.raises(SystemExit, match="--tokenizer is no SentencePiece model"):
+    with pytest.raises(SystemExit, match="--tokenizer must be a SentencePiece model"):
         run(tmp_path / "run", text, "--tokenizer", tmp_path / "own.model")
 
 

@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from recipes import squad
-from recipes.text import encoders, spans, squad_scores, synthetic
+from recipes.text import encoders, spans, squad_data, squad_scores, synthetic
 from tests.applications.text.test_tasks import SIZES
 
 CONTEXT = "Jānis (born 1951, in Rīga) won  the U.S. Open\nin 1979.  He didn't play it again."
@@ -24,7 +23,7 @@ def encoder(request):
 
 def question(context, answer, number=0, title="title"):
     answers = () if answer is None else ((answer, context.index(answer)),)
-    return spans.Question(str(number), title, context, "Who won the U.S. Open?", answers)
+    return squad_data.Question(str(number), title, context, "Who won the U.S. Open?", answers)
 
 
 def certain(windows, labels):
@@ -75,7 +74,7 @@ def test_questions_that_are_too_long_are_cut_off_and_counted(encoder):
     questions = [question(CONTEXT, "1951")]
     windows = spans.windows(encoder, questions, sequence_length=100, question_length=2, stride=50)
     assert windows.shortened == 1
-    assert windows.first[0] == 2 + 1 + len(encoders.separator(encoder))
+    assert windows.first[0] == 2 + 1 + len(encoder.packer(100).sep_value)
 
 
 def test_an_answer_that_a_window_does_not_hold_is_labelled_with_the_first_token(encoder):
@@ -143,20 +142,20 @@ def test_best_threshold_is_the_best_of_all():
 def test_no_answer_is_given_where_its_score_exceeds_by_the_threshold():
     questions = [question(CONTEXT, "1951"), question(CONTEXT, None, 1)]
     found = [("1951", 3.0, 1.0), ("again", 3.0, 4.0)]
-    assert squad.compare(questions, found, 0.0)["answers"] == {"0": "1951", "1": ""}
-    assert squad.compare(questions, found, 1.0)["answers"] == {"0": "1951", "1": "again"}
-    assert squad.compare(questions, found, -3.0)["answers"] == {"0": "", "1": ""}
-    scores = squad.compare(questions, found, -3.0)
+    assert squad_scores.score(questions, found, 0.0)[1] == {"0": "1951", "1": ""}
+    assert squad_scores.score(questions, found, 1.0)[1] == {"0": "1951", "1": "again"}
+    assert squad_scores.score(questions, found, -3.0)[1] == {"0": "", "1": ""}
+    scores, _ = squad_scores.score(questions, found, -3.0)
     assert (scores["em"], scores["f1"], scores["best_f1"]) == (0.5, 0.5, 1.0)
     # Where every question has an answer, one is always given.
-    assert squad.compare(questions[:1], found[:1], -9.0)["answers"] == {"0": "1951"}
+    assert squad_scores.score(questions[:1], found[:1], -9.0)[1] == {"0": "1951"}
 
 
 def test_articles_are_held_out_whole():
     questions = [question(CONTEXT, "1951", i, title=f"title {i % 7}") for i in range(50)]
-    train, test = squad.divided(questions, 0.3)
+    train, test = squad_data.divide(questions, 0.3)
     assert len(train) + len(test) == 50
     assert len({x.title for x in test}) == 2
     assert not {x.title for x in train} & {x.title for x in test}
     with pytest.raises(SystemExit, match="leaves none of the 7 articles"):
-        squad.divided(questions, 0.99)
+        squad_data.divide(questions, 0.99)

@@ -46,11 +46,11 @@ class giBERT(GatedEncoder, keras_hub.models.BertBackbone):
     attention_cls = GatedMultiHeadAttention
 
 
-# The sizes of KerasHub's presets, with the number of parameters of the plain encoder.
+SOURCE = "a size of KerasHub's presets, with full gates in all layers"
 # fmt: off
-giBERT_Tiny  = variant(giBERT, "giBERT_Tiny",  vocabulary_size=30522, num_layers=2,  num_heads=2,  hidden_dim=128,  intermediate_dim=512)   # 4,385,920
-giBERT_Base  = variant(giBERT, "giBERT_Base",  vocabulary_size=30522, num_layers=12, num_heads=12, hidden_dim=768,  intermediate_dim=3072)  # 109,482,240
-giBERT_Large = variant(giBERT, "giBERT_Large", vocabulary_size=30522, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096)  # 335,141,888
+giBERT_Tiny  = variant(giBERT, "giBERT_Tiny",    4_518_016, SOURCE, vocabulary_size=30522, num_layers=2,  num_heads=2,  hidden_dim=128,  intermediate_dim=512)
+giBERT_Base  = variant(giBERT, "giBERT_Base",  137_830_656, SOURCE, vocabulary_size=30522, num_layers=12, num_heads=12, hidden_dim=768,  intermediate_dim=3072)
+giBERT_Large = variant(giBERT, "giBERT_Large", 435_903_488, SOURCE, vocabulary_size=30522, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096)
 # fmt: on
 
 

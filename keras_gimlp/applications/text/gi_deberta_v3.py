@@ -63,12 +63,12 @@ class giDeBERTaV3(GatedEncoder, keras_hub.models.DebertaV3Backbone):
         return x
 
 
-# The sizes of KerasHub's presets, with the number of parameters of the plain encoder.
+SOURCE = "a size of KerasHub's presets, with full gates in all layers"
 # fmt: off
-giDeBERTaV3_XSmall = variant(giDeBERTaV3, "giDeBERTaV3_XSmall", vocabulary_size=128100, num_layers=12, num_heads=6,  hidden_dim=384,  intermediate_dim=1536)  # 70,682,112
-giDeBERTaV3_Small  = variant(giDeBERTaV3, "giDeBERTaV3_Small",  vocabulary_size=128100, num_layers=6,  num_heads=12, hidden_dim=768,  intermediate_dim=3072)  # 141,304,320
-giDeBERTaV3_Base   = variant(giDeBERTaV3, "giDeBERTaV3_Base",   vocabulary_size=128100, num_layers=12, num_heads=12, hidden_dim=768,  intermediate_dim=3072)  # 183,831,552
-giDeBERTaV3_Large  = variant(giDeBERTaV3, "giDeBERTaV3_Large",  vocabulary_size=128100, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096)  # 434,012,160
+giDeBERTaV3_XSmall = variant(giDeBERTaV3, "giDeBERTaV3_XSmall",  77_778_432, SOURCE, vocabulary_size=128100, num_layers=12, num_heads=6,  hidden_dim=384,  intermediate_dim=1536)
+giDeBERTaV3_Small  = variant(giDeBERTaV3, "giDeBERTaV3_Small",  155_478_528, SOURCE, vocabulary_size=128100, num_layers=6,  num_heads=12, hidden_dim=768,  intermediate_dim=3072)
+giDeBERTaV3_Base   = variant(giDeBERTaV3, "giDeBERTaV3_Base",   212_179_968, SOURCE, vocabulary_size=128100, num_layers=12, num_heads=12, hidden_dim=768,  intermediate_dim=3072)
+giDeBERTaV3_Large  = variant(giDeBERTaV3, "giDeBERTaV3_Large",  534_773_760, SOURCE, vocabulary_size=128100, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096)
 # fmt: on
 
 

@@ -47,10 +47,10 @@ class giRoBERTa(GatedEncoder, keras_hub.models.RobertaBackbone):
     attention_cls = GatedMultiHeadAttention
 
 
-# The sizes of KerasHub's presets, with the number of parameters of the plain encoder.
+SOURCE = "a size of KerasHub's presets, with full gates in all layers"
 # fmt: off
-giRoBERTa_Base  = variant(giRoBERTa, "giRoBERTa_Base",  vocabulary_size=50265, num_layers=12, num_heads=12, hidden_dim=768,  intermediate_dim=3072)  # 124,052,736
-giRoBERTa_Large = variant(giRoBERTa, "giRoBERTa_Large", vocabulary_size=50265, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096)  # 354,307,072
+giRoBERTa_Base  = variant(giRoBERTa, "giRoBERTa_Base",  152_401_152, SOURCE, vocabulary_size=50265, num_layers=12, num_heads=12, hidden_dim=768,  intermediate_dim=3072)
+giRoBERTa_Large = variant(giRoBERTa, "giRoBERTa_Large", 455_068_672, SOURCE, vocabulary_size=50265, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096)
 # fmt: on
 
 

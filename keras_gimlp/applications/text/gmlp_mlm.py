@@ -196,11 +196,12 @@ def text_block(x, mask, ffn_dim, attention_dim, unit, dropout, drop_path_rate, d
     return add_residual(x, z, drop_path_rate, name, dtype=dtype)
 
 
-# Table 5, with the paper's vocabulary and pre-training length, and the number of parameters.
+# Table 5, with the paper's vocabulary and pre-training length.
+TABLE = "Table 5 of arXiv:2105.08050"
 # fmt: off
-gMLP_MLM_Base   = variant(gMLP_MLM, "gMLP_MLM_Base",   vocabulary_size=32000, depth=48,  dim=512,  ffn_dim=3072)                     # 130,073,552
-gMLP_MLM_Large  = variant(gMLP_MLM, "gMLP_MLM_Large",  vocabulary_size=32000, depth=96,  dim=768,  ffn_dim=3072)                     # 365,274,528
-gMLP_MLM_XLarge = variant(gMLP_MLM, "gMLP_MLM_XLarge", vocabulary_size=32000, depth=144, dim=1024, ffn_dim=4096)                     # 940,582,768
-aMLP_MLM_Base   = variant(gMLP_MLM, "aMLP_MLM_Base",   vocabulary_size=32000, depth=36,  dim=512,  ffn_dim=3072, attention_dim=64)   # 108,791,516
-aMLP_MLM_Large  = variant(gMLP_MLM, "aMLP_MLM_Large",  vocabulary_size=32000, depth=72,  dim=768,  ffn_dim=3072, attention_dim=128)  # 315,627,960
+gMLP_MLM_Base   = variant(gMLP_MLM, "gMLP_MLM_Base",   130_073_552, TABLE, vocabulary_size=32000, depth=48,  dim=512,  ffn_dim=3072)
+gMLP_MLM_Large  = variant(gMLP_MLM, "gMLP_MLM_Large",  365_274_528, TABLE, vocabulary_size=32000, depth=96,  dim=768,  ffn_dim=3072)
+gMLP_MLM_XLarge = variant(gMLP_MLM, "gMLP_MLM_XLarge", 940_582_768, TABLE, vocabulary_size=32000, depth=144, dim=1024, ffn_dim=4096)
+aMLP_MLM_Base   = variant(gMLP_MLM, "aMLP_MLM_Base",   108_791_516, TABLE, vocabulary_size=32000, depth=36,  dim=512,  ffn_dim=3072, attention_dim=64)
+aMLP_MLM_Large  = variant(gMLP_MLM, "aMLP_MLM_Large",  315_627_960, TABLE, vocabulary_size=32000, depth=72,  dim=768,  ffn_dim=3072, attention_dim=128)
 # fmt: on

@@ -395,6 +395,7 @@ def test_named_sizes_are_those_of_the_published_encoders(name, monkeypatch):
     for size, parameters in published.items():
         if size.partition("_")[0] == name:
             model = getattr(applications, size)()
+            assert model.count_params() == getattr(applications, size).parameters
             encoder = sum(np.prod(v.shape) for v in model.encoder_variables())
             assert encoder == parameters
             h, depth = model.hidden_dim, model.num_layers

@@ -1,6 +1,7 @@
 """Sources of images, the order in which they come, and what is done to them."""
 
 import dataclasses
+import time
 
 import keras
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from recipes.common import devices
-from recipes.image_classification import Config
+from recipes.common import devices, streams
 from recipes.images import datasets
+from recipes.images.configurations import Config
 
 CONFIG = Config(epochs=3, batch_size=4, image_size=8, crop_padding=0, shuffle_buffer=10)
 
@@ -123,7 +124,7 @@ def test_folder_with_splits_uses_them(tmp_path):
 def test_folder_that_cannot_be_used_is_explained(tmp_path):
     with pytest.raises(SystemExit, match="--data folder needs --data_dir"):
         datasets.load("folder", None, "train", None)
-    with pytest.raises(SystemExit, match="must hold two or more folders, one a class"):
+    with pytest.raises(SystemExit, match="must hold two or more folders, one per class"):
         datasets.folder(tmp_path)
     write_folder(tmp_path / "train")
     (tmp_path / "train" / "bird").mkdir()
@@ -146,10 +147,23 @@ def test_unknown_data_set_names_the_nearest():
         datasets.load("cifar_10", None, "train", None)
 
 
+def test_data_set_without_a_network_is_explained_at_once(tmp_path, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nothing listens
+    for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    with pytest.raises(SystemExit, match="could not be downloaded .*point --data_dir at"):
+        datasets.load("cifar10", str(tmp_path), "train", None)
+    assert sum(waits) < 5
+
+
 def test_data_set_that_cannot_be_had_says_where_to_point(tmp_path, monkeypatch):
     def fail(builder):
         raise ConnectionError("no route\nand more")
 
+    monkeypatch.setattr(streams, "check_reachable", lambda builder: None)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
     with pytest.raises(
         SystemExit,
@@ -185,9 +199,25 @@ def test_prepared_data_set_is_read_by_name(tmp_path):
         datasets.load("shapes", str(tmp_path), "train", "tests")
 
 
+def test_slices_of_splits_are_read(tmp_path):
+    write_tfds(tmp_path, tfds.features.ClassLabel(names=["a", "b"]))
+    data = datasets.load("shapes", str(tmp_path), "train[:80%]", "train[80%:]+test[:1]")
+    assert (data.train_size, data.test_size) == (8, 3)
+    assert len(list(data.train)) == 8
+    assert len(list(data.test)) == 3
+    for split, message in (
+        ("train[:80", r"'train\[:80' is no split of shapes, nor a slice of one such as"),
+        ("train[:x%]", "is no split of shapes, nor a slice of one"),
+        ("train[:0%]", r"The split 'train\[:0%\]' of shapes is empty"),
+        ("tran[:80%]", "no split of shapes named 'tran'. Did you mean train"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            datasets.load("shapes", str(tmp_path), split, None)
+
+
 def test_data_set_without_class_labels_is_refused(tmp_path):
     write_tfds(tmp_path, tfds.features.Scalar(np.int64))
-    with pytest.raises(SystemExit, match="has no feature `image` with a class `label`"):
+    with pytest.raises(SystemExit, match="must have the features `image` and `label`"):
         datasets.load("shapes", str(tmp_path), "train", None)
 
 

@@ -11,9 +11,18 @@ import sentencepiece
 import tensorflow_datasets as tfds
 
 from keras_gimlp import applications
-from recipes import glue, ner, squad, swag
-from recipes.text import encoders, fine_tuning, synthetic
-from recipes.text.fine_tuning import trimmed
+from recipes import glue, mlm_pretraining, ner, squad, swag
+from recipes.text import (
+    choices,
+    corpus,
+    encoders,
+    entities,
+    fine_tuning,
+    glue_tasks,
+    squad_data,
+    synthetic,
+)
+from recipes.text.fine_tuning import Setting
 from tests.conftest import GOLDEN
 
 
@@ -41,7 +50,7 @@ def test_a_deberta_folder_of_hugging_face_brings_its_tokenizer(tmp_path):
     (tmp_path / "folder" / "spm.model").write_bytes(model)
     for name in ("DeBERTaV3", "giDeBERTaV3"):
         config = ner.Config(weights=str(tmp_path / "folder"))
-        encoder = encoders.load(config, name, 0.3, "gelu", texts=[])
+        encoder = encoders.load(config, Setting(name, 0.3, "gelu"), texts=[])
         assert isinstance(encoder.tokenizer, encoders.kind(name, "Tokenizer"))
         assert np.asarray(encoder.tokenizer("the old fox")).tolist() == encode(model, "the old fox")
 
@@ -53,18 +62,20 @@ def encode(model, text):
 def test_batches_are_cut_to_their_longest_example():
     task = gmlp("toeplitz")
     mask = np.arange(100) < np.array([[3], [40], [20]])
-    x, width = trimmed({"token_ids": np.ones((3, 100)), "padding_mask": mask}, task)
+    x, width = fine_tuning.trim({"token_ids": np.ones((3, 100)), "padding_mask": mask}, task)
     assert int(width) == 64
     assert x["token_ids"].shape == (3, 64)
-    assert int(trimmed({"padding_mask": np.ones((2, 5, 100))}, task)[1]) == 100
+    assert int(fine_tuning.trim({"padding_mask": np.ones((2, 5, 100))}, task)[1]) == 100
 
 
 def test_batches_for_dense_spatial_weights_keep_their_length():
     task = gmlp("dense")
-    x, width = trimmed({"token_ids": np.ones((3, 100)), "padding_mask": np.eye(3, 100)}, task)
+    x, width = fine_tuning.trim(
+        {"token_ids": np.ones((3, 100)), "padding_mask": np.eye(3, 100)}, task
+    )
     assert width == 100
     assert x["token_ids"].shape == (3, 100)
-    assert len(list(fine_tuning.predictions(task, [x]))) == 1
+    assert len(list(fine_tuning.predict(task, [x]))) == 3
 
 
 def gmlp(spatial):
@@ -90,31 +101,34 @@ def test_a_preset_of_gmlp_is_fine_tuned_as_what_it_is(tmp_path):
     task = applications.gMLPMaskedLM(backbone)
     encoders.save(task, tokenizer, tmp_path / "preset")
     config = glue.Config(weights=str(tmp_path / "preset"), dropout=0.25)
-    encoder = encoders.load(config, "aMLP", None, None, texts=[])
+    encoder = encoders.load(config, Setting("aMLP"), texts=[])
     assert encoder.backbone.dropout == 0.25
     for one, other in zip(encoder.backbone.get_weights(), backbone.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(SystemExit, match="gMLP cannot be built: the preset .* is of aMLP"):
-        encoders.load(config, "gMLP", None, None, texts=[])
+        encoders.load(config, Setting("gMLP"), texts=[])
     config = dataclasses.replace(config, sequence_length=16)
     with pytest.raises(SystemExit, match="dense spatial weights, for exactly 32 tokens"):
-        encoders.load(config, "aMLP", None, None, texts=[])
+        encoders.load(config, Setting("aMLP"), texts=[])
 
 
 def test_scores_of_glue_are_those_of_the_benchmark():
     labels = np.array([0, 1, 1, 0, 1, 1])
     outputs = np.eye(2)[[0, 1, 0, 0, 1, 0]]
     # True positives 2, false negatives 2, true negatives 2, false positives none.
-    assert glue.accuracy_and_f1(labels, outputs) == pytest.approx(
+    assert glue_tasks.accuracy_and_f1(labels, outputs) == pytest.approx(
         {"accuracy": 4 / 6, "f1": 2 * 2 / (2 * 2 + 0 + 2)}
     )
-    assert glue.matthews(labels, outputs)["matthews"] == pytest.approx(
+    assert glue_tasks.matthews(labels, outputs)["matthews"] == pytest.approx(
         (2 * 2 - 0 * 2) / np.sqrt((2 + 0) * (2 + 2) * (2 + 0) * (2 + 2))
     )
-    scores = glue.correlations(np.array([1.0, 2, 3, 4]), np.array([[1.0], [8], [27], [20]]))
+    scores = glue_tasks.correlations(np.array([1.0, 2, 3, 4]), np.array([[1.0], [8], [27], [20]]))
     assert scores["spearman"] == pytest.approx(0.8)
     assert scores["pearson"] == pytest.approx(np.corrcoef([1, 2, 3, 4], [1, 8, 27, 20])[0, 1])
-    assert glue.correlations(np.arange(3), np.ones((3, 1))) == {"pearson": 0.0, "spearman": 0.0}
+    assert glue_tasks.correlations(np.arange(3), np.ones((3, 1))) == {
+        "pearson": 0.0,
+        "spearman": 0.0,
+    }
 
 
 def write_data(folder, name, examples):
@@ -144,55 +158,92 @@ def write_data(folder, name, examples):
     Small(data_dir=folder).download_and_prepare()
 
 
-def test_an_unlabelled_split_is_refused(tmp_path):
+def test_an_unlabeled_split_is_refused(tmp_path):
     rows = [{"sentence": f"sentence {i}", "label": 1, "idx": i} for i in range(3)]
-    unlabelled = [row | {"label": -1} for row in rows]
-    splits = {"train": rows, "validation": rows[:1], "test": unlabelled}
+    unlabeled = [row | {"label": -1} for row in rows]
+    splits = {"train": rows, "validation": rows[:1], "test": unlabeled}
     write_data(tmp_path, "glue/cola", splits)
     config = glue.Config(task="cola", data_dir=str(tmp_path))
-    data = glue.load(config)
+    data = glue_tasks.load(config)
     assert (data.size, list(data.tests)) == (3, ["validation"])
     assert sorted(data.training_texts()) == ["sentence 0", "sentence 1", "sentence 2"]
-    for split, message in (("test", "carries no labels"), ("dev", "no split of glue/cola named")):
+    for split, message in (("test", "has no labels"), ("dev", "no split of glue named")):
         with pytest.raises(SystemExit, match=message):
-            glue.load(dataclasses.replace(config, test_split=(split,)))
+            glue_tasks.load(dataclasses.replace(config, test_split=(split,)))
+
+
+def test_slices_of_splits_are_read_by_every_recipe(tmp_path):
+    rows = [{"sentence": f"sentence {i}", "label": 1, "idx": i} for i in range(10)]
+    write_data(tmp_path, "glue/cola", {"train": rows, "validation": rows})
+    folder = {"data_dir": str(tmp_path), "train_split": "train[:80%]"}
+    config = glue.Config(task="cola", test_split=("validation[:50%]", "train[80%:]"), **folder)
+    data = glue_tasks.load(config)
+    sizes = {split: len(list(examples)) for split, examples in data.tests.items()}
+    assert sizes == {"validation[:50%]": 5, "train[80%:]": 2}
+    assert data.size == len(list(data.train)) == 8
+
+    rows = [{"tokens": ["EU"], "ner": ["B-ORG"], "pos": [], "chunks": []}] * 10
+    write_data(tmp_path, "conll2003", {"train": rows, "test": rows})
+    found = entities.load(ner.Config(data="conll2003", test_split="test[:50%]", **folder))
+    assert [len(part) for part in found] == [8, 5]
+
+    rows = [{"goal": "g", "sol1": "x", "sol2": "y", "label": 1, "id": str(i)} for i in range(10)]
+    write_data(tmp_path, "piqa", {"train": rows, "validation": rows})
+    found = choices.load(swag.Config(data="piqa", test_split="validation[:50%]", **folder))
+    assert [len(part) for part in found] == [8, 5]
+
+    config = mlm_pretraining.Config(data="piqa", **folder)
+    with pytest.raises(SystemExit, match="has no feature `text`. It has: id, goal, "):
+        corpus.load(config)
+    rows = [{"text": "a text", "label": 1}] * 10
+    write_data(tmp_path, "imdb_reviews", {"train": rows, "test": rows})
+    text = corpus.load(dataclasses.replace(config, data="imdb_reviews", test_split="test[:50%]"))
+    assert [len(list(part)) for part in (text.train, text.test)] == [8, 5]
+
+    config = squad.Config(data="v1.1", test_split="validation[:50%]", **folder)
+    write_data(tmp_path, "squad/v1.1", {"train": QUESTIONS, "validation": QUESTIONS})
+    assert [len(part) for part in squad_data.load(config)] == [8, 5]
+    with pytest.raises(SystemExit, match="nor a slice of one such as 'train.:80%.'"):
+        squad_data.load(dataclasses.replace(config, test_split="validation[:50"))
+
+
+QUESTIONS = [
+    {
+        "id": str(i),
+        "title": f"title {i}",
+        "context": "He lives in Rīga.",
+        "question": "Where?",
+        "answers": {"text": ["in Rīga"], "answer_start": [9]},
+    }
+    for i in range(10)
+]
 
 
 def test_questions_of_tensorflow_datasets_are_read(tmp_path):
-    def row(i, **kwargs):
-        answers = {"text": ["in Rīga"], "answer_start": [9]}
-        return {
-            "id": str(i),
-            "title": f"title {i}",
-            "context": "He lives in Rīga.",
-            "question": "Where?",
-            "answers": answers,
-        } | kwargs
-
-    write_data(tmp_path, "squad/v1.1", {"validation": [row(i) for i in range(4)]})
+    write_data(tmp_path, "squad/v1.1", {"validation": QUESTIONS[:4]})
     config = squad.Config(data="v1.1", data_dir=str(tmp_path), train_split="validation")
-    train, test = squad.load(dataclasses.replace(config, held_out=0.25))
+    train, test = squad_data.load(dataclasses.replace(config, held_out=0.25))
     assert (len(train), len(test)) == (3, 1)
     assert train[0].context[9:].startswith(train[0].answers[0][0])
-    train, _ = squad.load(dataclasses.replace(config, train_questions=2))
+    train, _ = squad_data.load(dataclasses.replace(config, train_questions=2))
     assert len(train) == 2
     none = {"text": [], "answer_start": []}
     plausible = {"plausible_answers": none, "is_impossible": False}
     impossible = plausible | {"answers": none, "is_impossible": True}
-    rows = [row(0, **plausible), row(1, **impossible)]
+    rows = [QUESTIONS[0] | plausible, QUESTIONS[1] | impossible]
     write_data(tmp_path, "squad/v2.0", {"train": rows, "validation": rows})
-    train, test = squad.load(squad.Config(data="v2.0", data_dir=str(tmp_path)))
+    train, test = squad_data.load(squad.Config(data="v2.0", data_dir=str(tmp_path)))
     assert sorted(len(x.answers) for x in train) == [0, 1]
 
 
 def test_choices_and_entities_of_tensorflow_datasets_are_read(tmp_path):
     item = {"goal": "g", "sol1": "x", "sol2": "y", "label": 1, "id": "0"}
     write_data(tmp_path, "piqa", {"train": [item], "validation": [item]})
-    train, test = swag.piqa(swag.Config(data_dir=str(tmp_path)))
+    train, test = choices.piqa(swag.Config(data_dir=str(tmp_path)))
     assert train == test == [("g", ["x", "y"], 1)]
     sentence = {"tokens": ["EU", "rejects"], "ner": ["B-ORG", "O"], "pos": [], "chunks": []}
     write_data(tmp_path, "conll2003", {"train": [sentence], "test": [sentence]})
-    train, test = ner.conll2003(ner.Config(data_dir=str(tmp_path)))
+    train, test = entities.read_conll2003(ner.Config(data_dir=str(tmp_path)))
     assert train == test == [(["EU", "rejects"], ["B-ORG", "O"])]
 
 
@@ -201,7 +252,7 @@ CONLL = "-DOCSTART- -X- O O\n\nEU NNP B-ORG\nrejects VBZ O\n\nPeter Blackburn\tB
 
 def test_a_file_of_tokens_and_tags_is_read(tmp_path):
     (tmp_path / "train.txt").write_text(CONLL)
-    assert ner.read_file(tmp_path / "train.txt") == [
+    assert entities.read_file(tmp_path / "train.txt") == [
         (["EU", "rejects"], ["B-ORG", "O"]),
         (["Peter Blackburn"], ["B-PER"]),
         (["he"], ["O"]),
@@ -211,8 +262,8 @@ def test_a_file_of_tokens_and_tags_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "holds no sentence"),
-        ("-DOCSTART- O\n\n", "holds no sentence"),
+        ("", "contains no sentences"),
+        ("-DOCSTART- O\n\n", "contains no sentences"),
         ("EU B-ORG\nrejects\n", "line 2: expected a token and a tag .* Found: 'rejects'"),
         ("EU ORG\n", "line 1: expected a token and a tag"),
         (b"\xff\xfe\x00", "cannot be read: 'utf-8' codec"),
@@ -222,26 +273,36 @@ def test_a_malformed_file_of_tags_is_refused_with_its_line(content, message, tmp
     path = tmp_path / "train.txt"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(SystemExit, match=message):
-        ner.read_file(path)
+        entities.read_file(path)
 
 
-def test_tags_that_the_training_data_have_not_are_refused(tmp_path):
+def test_tags_that_the_training_data_lack_are_refused(tmp_path):
     (tmp_path / "train.txt").write_text("EU B-ORG\nis O\n")
     (tmp_path / "test.txt").write_text("Eve B-PER\n")
     files = ["--train_file", str(tmp_path / "train.txt"), "--test_file"]
     arguments = ["--data", "files", *files, str(tmp_path / "test.txt")]
-    with pytest.raises(SystemExit, match="tags that the training data have not: B-PER"):
+    with pytest.raises(SystemExit, match="tags that the training data lack: B-PER"):
         ner.main(arguments)
 
 
-def test_words_that_do_not_fit_have_no_place():
-    tokenizer = encoders.new_tokenizer("BERT", ["the the the"] * 9, 60)
+def test_a_sentence_ends_at_the_first_word_that_does_not_fit():
+    tokenizer = encoders.kind("BERT", "Tokenizer")(
+        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "##m", "##n"]
+    )
     backbone = type("Backbone", (), {"input": {"token_ids": 0, "padding_mask": 0}})
     encoder = encoders.TextEncoder("BERT", backbone, tokenizer)
-    x, places, left_out = ner.inputs(encoder, [["the", "the", "the"], []], sequence_length=4)
-    assert places == [[1, 2, None], []]
-    assert left_out == 1
-    assert x["padding_mask"].sum(1).tolist() == [4, 2]
+    sentences = [
+        (["the", "themn", "the"], ["O", "B-A", "O"]),  # the last one would fit without the second
+        ([], []),
+        (["the", "them"], ["B-A", "I-A"]),
+    ]
+    x, places, left_out = entities.pack(encoder, sentences, sequence_length=5)
+    assert places == [[1, None, None], [], [1, 2]]
+    assert left_out == 2
+    assert x["token_ids"].tolist() == [[2, 5, 3, 0, 0], [2, 3, 0, 0, 0], [2, 5, 5, 6, 3]]
+    assert x["padding_mask"].sum(1).tolist() == [3, 2, 5]
+    labels = entities.label(sentences, places, ["B-A", "I-A", "O"], 5)
+    assert labels.tolist() == [[-1, 2, -1, -1, -1], [-1] * 5, [-1, 0, 1, -1, -1]]
 
 
 SWAG = "sent1,sent2,ending0,ending1,ending2,ending3,label\n"
@@ -254,17 +315,17 @@ COPA = (
 
 def test_files_of_choices_are_read(tmp_path):
     (tmp_path / "train.csv").write_text(f"{SWAG}One.,Two,a,b,c,d,3\n")
-    assert swag.read_swag(tmp_path / "train.csv") == [
+    assert choices.read_swag(tmp_path / "train.csv") == [
         ("One.", ["Two a", "Two b", "Two c", "Two d"], 3)
     ]
     item = {"goal": "g", "sol1": "x", "sol2": "y"}
     (tmp_path / "v.jsonl").write_text(json.dumps(item) + "\n")
     (tmp_path / "v-labels.lst").write_text("1\n")
-    assert swag.read_piqa(tmp_path / "v.jsonl", tmp_path / "v-labels.lst") == [
+    assert choices.read_piqa(tmp_path / "v.jsonl", tmp_path / "v-labels.lst") == [
         [("g", ["x", "y"], 1)]
     ]
     (tmp_path / "copa.xml").write_text(COPA)
-    assert swag.read_copa(tmp_path / "copa.xml") == [
+    assert choices.read_copa(tmp_path / "copa.xml") == [
         [
             ("It fell. because", ["It flew.", "I let go."], 1),
             ("It rose. so", ["It flew.", "I fell."], 0),
@@ -274,10 +335,10 @@ def test_files_of_choices_are_read(tmp_path):
 
 def test_halves_keep_groups_together_and_are_the_same_every_time():
     groups = [[(i, 0), (i, 1)] for i in range(9)]
-    first, second = swag.halves(groups)
+    first, second = choices.halve(groups)
     assert {i for i, _ in first} & {i for i, _ in second} == set()
     assert len(first) + len(second) == 18
-    assert swag.halves(groups) == (first, second)
+    assert choices.halve(groups) == (first, second)
 
 
 @pytest.mark.parametrize(
@@ -290,14 +351,14 @@ def test_halves_keep_groups_together_and_are_the_same_every_time():
             r"line 2: expected sent1, .*ValueError..label 4",
         ),
         ("swag.csv", f"{SWAG}One.,Two\n", None, "line 2: expected sent1"),
-        ("swag.csv", SWAG, None, "holds no example"),
+        ("swag.csv", SWAG, None, "contains no examples"),
         ("p.jsonl", "{}\n", "1\n", "line 1: expected a JSON object with goal"),
         ("p.jsonl", '{"goal": \n', "1\n", "line 1: expected a JSON object with goal"),
         ("p.jsonl", '{"goal": "", "sol1": "", "sol2": ""}\n', "2\n", "line 1: .*label 2"),
         ("p.jsonl", "{}\n{}\n", "1\n", "has 2 lines, .* has 1 labels"),
-        ("p.jsonl", "", "", "holds no example"),
-        ("c.xml", "<c><item", None, "is not a file of COPA"),
-        ("c.xml", COPA.replace("cause", "reason"), None, "is not a file of COPA: KeyError"),
+        ("p.jsonl", "", "", "contains no examples"),
+        ("c.xml", "<c><item", None, "is not a COPA file"),
+        ("c.xml", COPA.replace("cause", "reason"), None, "is not a COPA file: KeyError"),
     ],
 )
 def test_malformed_files_of_choices_are_refused(name, content, labels, message, tmp_path):
@@ -307,7 +368,7 @@ def test_malformed_files_of_choices_are_refused(name, content, labels, message, 
     if labels is not None:
         paths.append(tmp_path / "labels.lst")
         paths[1].write_text(labels)
-    read = {"csv": swag.read_swag, "jsonl": swag.read_piqa, "xml": swag.read_copa}
+    read = {"csv": choices.read_swag, "jsonl": choices.read_piqa, "xml": choices.read_copa}
     with pytest.raises(SystemExit, match=message):
         read[name.partition(".")[2]](*paths)
 

@@ -1,0 +1,68 @@
+"""The image model that a configuration describes, and the scale of its pixels."""
+
+import functools
+import inspect
+import pathlib
+
+import numpy as np
+
+from keras_gimlp import applications
+from recipes.common.command_line import one_of
+
+# Files that this recipe writes, of models that it trained.
+OWN_FILES = (".keras", ".h5")
+
+
+def build(config, data):
+    """Returns the model that gives the logits of the classes of an `ImageData`."""
+    one_of(config.model, applications.list_models(kind="image"), "image model")
+    builder = getattr(applications, config.model)
+    arguments = dict(config.model_args)
+    for name in arguments:
+        one_of(name, inspect.signature(builder).parameters, f"argument of {config.model}")
+    if config.drop_path_rate is not None:
+        arguments["drop_path_rate"] = config.drop_path_rate
+    fixed = {
+        "input_shape": (config.image_size, config.image_size, data.channels),
+        "classes": len(data.class_names),
+        "classifier_activation": None,
+        "weights": config.weights,
+    }
+    taken = sorted(fixed.keys() & arguments.keys())
+    if taken:
+        raise SystemExit(f"--model_args cannot set {', '.join(taken)}, which other options give.")
+    try:
+        return builder(**fixed, **arguments)
+    except (TypeError, ValueError, OSError, ImportError) as error:
+        raise SystemExit(f"{config.model} cannot be built: {error}") from error
+
+
+def preprocessing(config, channels=3):
+    """Returns the function from pixels in [0, 255] to what the initial weights were trained on.
+
+    Args:
+        config: The recipe's configuration.
+        channels: Integer, channels of the images.
+    """
+    weights = config.preprocessing or config.weights
+    if weights == "imagenet":
+        weights = config.model
+    elif weights is not None and pathlib.Path(weights).suffix in OWN_FILES:
+        weights = None
+    scale = functools.partial(applications.preprocess_input, weights=weights)
+    try:
+        scale(np.zeros((1, 1, 1, 3), "float32"))
+    except ValueError as error:
+        raise SystemExit(
+            f"How to scale the pixels for {weights!r} is not known: {error} Name the published "
+            "weights whose scale applies with --preprocessing."
+        ) from error
+    if weights is not None and channels != 3:
+        raise SystemExit(f"{weights!r} needs images of 3 channels. {config.data} has {channels}.")
+    return scale
+
+
+def describe(config, model):
+    """Returns name, replaced sizes and number of parameters of the model."""
+    sizes = [f"{name} {value}" for name, value in config.model_args.items()]
+    return f"{config.model} ({', '.join([*sizes, f'{model.count_params():,} parameters'])})"

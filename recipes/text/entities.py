@@ -1,0 +1,147 @@
+"""Sentences with tagged entities: generated ones, CoNLL-2003, and files; and how they are scored.
+
+A sentence is a pair: the list of its words, and the list of their tags (IOB2).
+"""
+
+import itertools
+import pathlib
+import re
+
+import numpy as np
+
+from recipes import missing
+from recipes.common import command_line, streams
+from recipes.text import encoders, synthetic
+
+try:
+    from seqeval import metrics
+except ModuleNotFoundError as error:
+    raise missing(error) from None
+
+TAG = re.compile(r"O|[BI]-\S+")
+
+
+def load(config):
+    """Returns the training and the test sentences."""
+    kind = command_line.one_of(config.data, ("generated", "conll2003", "files"), "data set")
+    if kind == "generated":
+        return synthetic.entities(1000, seed=0), synthetic.entities(300, seed=1)
+    if kind == "conll2003":
+        return read_conll2003(config)
+    for field in ("train_file", "test_file"):
+        if getattr(config, field) is None:
+            raise SystemExit(f"--data files needs --{field}")
+    return read_file(config.train_file), read_file(config.test_file)
+
+
+def read_conll2003(config):
+    """Returns the sentences of CoNLL-2003 in TensorFlow Datasets."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder("conll2003", data_dir=config.data_dir)
+    streams.prepare(builder)
+    names = builder.info.features["ner"].feature.names
+
+    def sentences(split):
+        streams.count_examples(builder, split)
+        return [
+            ([word.decode() for word in example["tokens"]], [names[i] for i in example["ner"]])
+            for example in builder.as_dataset(split=split).as_numpy_iterator()
+        ]
+
+    return sentences(config.train_split), sentences(config.test_split)
+
+
+def read_file(path):
+    """Returns the sentences in a file of tokens and tags."""
+    try:
+        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(f"{path} cannot be read: {error}") from error
+    sentences = [([], [])]
+    for number, line in enumerate(lines, 1):
+        if line.startswith("-DOCSTART-"):
+            continue
+        if not line.strip():
+            sentences.append(([], []))
+            continue
+        # Some tokens contain spaces where the columns are divided by tabs.
+        columns = [column.strip() for column in line.split("\t" if "\t" in line else None)]
+        if len(columns) < 2 or not TAG.fullmatch(columns[-1]):
+            raise SystemExit(
+                f"{path}, line {number}: expected a token and a tag (O, B-TYPE or I-TYPE). "
+                f"Found: {line!r}"
+            )
+        sentences[-1][0].append(columns[0])
+        sentences[-1][1].append(columns[-1])
+    sentences = [sentence for sentence in sentences if sentence[0]]
+    if not sentences:
+        raise SystemExit(f"{path} contains no sentences.")
+    return sentences
+
+
+def list_tags(train, test):
+    """Returns the tags of the training sentences, or ends the program if they do not suffice."""
+    tags = sorted({tag for _, tags in train for tag in tags})
+    unknown = {tag for _, tags in test for tag in tags} - set(tags)
+    if unknown:
+        raise SystemExit(
+            f"The test data have tags that the training data lack: {', '.join(sorted(unknown))}"
+        )
+    if len(tags) < 2:
+        raise SystemExit(f"The training data have no entities. Their tags: {', '.join(tags)}")
+    return tags
+
+
+def pack(encoder, sentences, sequence_length):
+    """Returns the inputs of the model for sentences.
+
+    A sentence ends at the first word that does not fit, as a truncated text does.
+
+    Returns:
+        A tuple: a dictionary of arrays; for every sentence the places of the first tokens of its
+        words, `None` for a word without tokens or beyond the end; and the number of these words.
+    """
+    room = sequence_length - 2  # beside the special tokens
+    every = [word for words, _ in sentences for word in words]
+    tokens = iter(encoders.words_to_tokens(encoder.tokenizer, every)[0])
+    rows, places = [], []
+    for words, _ in sentences:
+        row, found = [], []
+        full = False
+        for ids in itertools.islice(tokens, len(words)):
+            full = full or len(row) + len(ids) > room
+            found.append(1 + len(row) if ids and not full else None)
+            row += [] if full else ids
+        rows.append(row)
+        places.append(found)
+    left_out = sum(place is None for found in places for place in found)
+    return encoder.pack((rows,), sequence_length), places, left_out
+
+
+def label(sentences, places, tags, sequence_length):
+    """Returns the number of each word's tag at its place, -1 elsewhere: `(sentences, tokens)`.
+
+    Args:
+        sentences: List of sentences.
+        places: The places of their words; see `pack`.
+        tags: List of all tags.
+        sequence_length: Integer, tokens of a row.
+    """
+    numbers = {tag: i for i, tag in enumerate(tags)}
+    labels = np.full((len(sentences), sequence_length), -1, "int32")
+    for row, found, (_, tagged) in zip(labels, places, sentences, strict=True):
+        for place, tag in zip(found, tagged, strict=True):
+            if place is not None:
+                row[place] = numbers[tag]
+    return labels
+
+
+def score(sentences, found):
+    """Returns the scores of the tags that were found in sentences, as seqeval counts them."""
+    truth = [tags for _, tags in sentences]
+    return {
+        "f1": float(metrics.f1_score(truth, found)),
+        "precision": float(metrics.precision_score(truth, found, zero_division=0)),
+        "recall": float(metrics.recall_score(truth, found, zero_division=0)),
+    }

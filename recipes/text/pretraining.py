@@ -1,0 +1,151 @@
+"""The parts of masked language modelling: tokenizer, examples, model, and what is reported."""
+
+import pathlib
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_gimlp import applications
+from recipes import missing
+from recipes.common import files
+from recipes.text import encoders, masking, tokens
+
+try:
+    import keras_hub
+except ModuleNotFoundError as error:
+    raise missing(error) from None
+
+KEPT_TOKENIZER = "tokenizer.model"
+
+
+def load_tokenizer(config, text, folder):
+    """Returns the run's own tokenizer, the given one, or a new one trained on the text."""
+    kept = folder / KEPT_TOKENIZER
+    if kept.exists():
+        model = kept.read_bytes()
+    elif config.tokenizer is not None:
+        try:
+            model = pathlib.Path(config.tokenizer).read_bytes()
+        except OSError as error:
+            raise SystemExit(f"--tokenizer cannot be read: {error}") from error
+    else:
+        lines = text.train.take(config.vocabulary_lines).as_numpy_iterator()
+        model = encoders.sentence_piece([x.decode() for x in lines], config.vocabulary_size)
+    try:
+        return applications.gMLPTokenizer(proto=model)
+    except (RuntimeError, ValueError, tf.errors.OpError) as error:
+        raise SystemExit(
+            "--tokenizer must be a SentencePiece model with [PAD], [CLS], [SEP], [UNK] and "
+            f"[MASK]. Received: {config.tokenizer} ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def keep_tokenizer(tokenizer, folder):
+    """Keeps the SentencePiece model in the folder of the run, for its continuation."""
+    with files.replacing(folder / KEPT_TOKENIZER) as file:
+        file.write(tokenizer.proto)
+
+
+def check_size(config, text, tokenizer):
+    """Ends the program if the text does not fill one batch of training and one test example.
+
+    It tokenizes no more than that.
+    """
+    for texts, least, kind in ((text.train, config.batch_size, "training"), (text.test, 1, "test")):
+        found = tokens.count_examples(texts, tokenizer, config.sequence_length, least)
+        if found < least:
+            raise SystemExit(
+                f"The {kind} text fills {found} examples of {config.sequence_length} tokens; at "
+                f"least {least} are needed."
+            )
+
+
+def tokenize(config, text, tokenizer, folder):
+    """Returns the training and the test examples, from files that are written if they are missing.
+
+    A continued run goes on with the tokens that it began with.
+    """
+    limit = config.max_examples and config.max_examples * (config.sequence_length - 2)
+    found = []
+    for texts, kind, most in ((text.train, "train", limit), (text.test, "test", None)):
+        path = folder / f"tokens-{kind}.npy"
+        if not path.exists():
+            tokens.write(texts, tokenizer, path, most)
+        found.append(tokens.Examples(path, tokenizer, config.sequence_length))
+    return found
+
+
+def delete_tokens(folder):
+    """Deletes the files of tokens, which a complete run does not need."""
+    for path in folder.glob("tokens-*.npy"):
+        path.unlink()
+
+
+def build_task(config, vocabulary_size):
+    """Returns the encoder with the head that predicts masked tokens, tied to the embedding."""
+    if config.remat and keras.backend.backend() == "tensorflow":
+        raise SystemExit("--remat requires JAX or PyTorch: it fails in a graph of TensorFlow.")
+    try:
+        with keras.RematScope(mode="full" if config.remat else None):
+            if config.model == "BERT":
+                backbone = keras_hub.models.BertBackbone(
+                    vocabulary_size=vocabulary_size,
+                    num_layers=config.depth,
+                    num_heads=config.num_heads,
+                    hidden_dim=config.dim,
+                    intermediate_dim=config.ffn_dim,
+                    dropout=config.dropout,
+                    max_sequence_length=config.sequence_length,
+                )
+                # No loss reaches what gives the pooled output.
+                backbone.get_layer("pooled_dense").trainable = False
+                return keras_hub.models.BertMaskedLM(backbone, preprocessor=None)
+            backbone = applications.gMLP_MLM(
+                vocabulary_size=vocabulary_size,
+                depth=config.depth,
+                dim=config.dim,
+                ffn_dim=config.ffn_dim,
+                sequence_length=config.sequence_length,
+                attention_dim=config.attention_dim,
+                spatial=config.spatial,
+                form=config.form,
+                dropout=config.dropout,
+            )
+            return applications.gMLPMaskedLM(backbone, preprocessor=None)
+    except ValueError as error:
+        raise SystemExit(f"{config.model} cannot be built: {error}") from error
+
+
+def build_preprocessor(config, tokenizer):
+    """Returns the layer from texts to masked inputs that is saved with the model."""
+    bert = keras_hub.models.BertMaskedLMPreprocessor
+    cls = bert if config.model == "BERT" else applications.gMLPMaskedLMPreprocessor
+    return cls(
+        tokenizer,
+        sequence_length=config.sequence_length,
+        mask_selection_rate=config.mask_rate,
+        mask_selection_length=masking.masks(config.sequence_length, config.mask_rate),
+    )
+
+
+class Throughput(keras.callbacks.Callback):
+    """Adds the tokens per second of each step to the progress bar, which shows their mean."""
+
+    def __init__(self, tokens):
+        super().__init__()
+        self.tokens = tokens
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.begin = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        logs["tokens/s"] = self.tokens / (time.perf_counter() - self.begin)
+
+
+class Perplexity(keras.callbacks.Callback):
+    """Adds the exponential of the test loss, which is the mean over all masked tokens."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_perplexity"] = float(np.exp(logs["val_loss"]))
