@@ -135,15 +135,8 @@ def resmlp_block(x, mlp_ratio, layer_scale, drop_path_rate, name):
 
 TABLE = "arXiv:2105.03404"
 # fmt: off
-<<<<<<< HEAD
-ResMLP_S12 = variant(ResMLP, "ResMLP_S12", depth=12, dim=384, layer_scale=0.1)   # 15,350,872
-ResMLP_S24 = variant(ResMLP, "ResMLP_S24", depth=24, dim=384, layer_scale=1e-5)  # 30,020,680
-ResMLP_S36 = variant(ResMLP, "ResMLP_S36", depth=36, dim=384, layer_scale=1e-6)  # 44,690,488
-ResMLP_B24 = variant(ResMLP, "ResMLP_B24", depth=24, dim=768, layer_scale=1e-6)  # 115,736,776; the published files have patch_size=8: 129,138,280
-=======
 ResMLP_S12 = variant(ResMLP, "ResMLP_S12",  15_350_872, TABLE, depth=12, dim=384, layer_scale=0.1)
 ResMLP_S24 = variant(ResMLP, "ResMLP_S24",  30_020_680, TABLE, depth=24, dim=384, layer_scale=1e-5)
 ResMLP_S36 = variant(ResMLP, "ResMLP_S36",  44_690_488, TABLE, depth=36, dim=384, layer_scale=1e-6)
-ResMLP_B24 = variant(ResMLP, "ResMLP_B24", 115_736_776, TABLE, depth=24, dim=768, layer_scale=1e-6)
->>>>>>> wt-models
+ResMLP_B24 = variant(ResMLP, "ResMLP_B24", 115_736_776, TABLE, depth=24, dim=768, layer_scale=1e-6)  # 129,138,280 with the published files' patch_size=8
 # fmt: on

@@ -43,7 +43,7 @@ class Config(EpochOptions, AdamWOptions, RunOptions):
     # Fraction of the label spread over all classes.
     label_smoothing: Rate = 0.1
 
-    # Name of a vision model of keras_gimlp.applications.
+    # Name of an image model of keras_gimlp.applications.
     model: str = "gMLP_Ti"
     # Arguments of the model that replace its sizes.
     model_args: Arguments = dataclasses.field(default_factory=dict)

@@ -2,15 +2,10 @@
 
 import functools
 import inspect
-import pathlib
-
-import numpy as np
 
 from keras_gimlp import applications
+from keras_gimlp.weights import find
 from recipes.common.command_line import one_of
-
-# Files that this recipe writes, of models that it trained.
-OWN_FILES = (".keras", ".h5")
 
 
 def build(config, data):
@@ -45,21 +40,17 @@ def preprocessing(config, channels=3):
         channels: Integer, channels of the images.
     """
     weights = config.preprocessing or config.weights
-    if weights == "imagenet":
-        weights = config.model
-    elif weights is not None and pathlib.Path(weights).suffix in OWN_FILES:
-        weights = None
-    scale = functools.partial(applications.preprocess_input, weights=weights)
     try:
-        scale(np.zeros((1, 1, 1, 3), "float32"))
+        # Files that this recipe wrote are of models trained on the default scale.
+        published = find(weights, model=config.model) is not None
     except ValueError as error:
         raise SystemExit(
             f"How to scale the pixels for {weights!r} is not known: {error} Name the published "
             "weights whose scale applies with --preprocessing."
         ) from error
-    if weights is not None and channels != 3:
+    if published and channels != 3:
         raise SystemExit(f"{weights!r} needs images of 3 channels. {config.data} has {channels}.")
-    return scale
+    return functools.partial(applications.preprocess_input, weights=weights, model=config.model)
 
 
 def describe(config, model):

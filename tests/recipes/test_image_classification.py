@@ -389,7 +389,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--model", "gMLP_X"), "no vision model named 'gMLP_X'. Did you mean gMLP_"),
+        (("--model", "gMLP_X"), "no image model named 'gMLP_X'. Did you mean gMLP_"),
         (("--model_args", "dept=2"), "no argument of gMLP_Ti named 'dept'. Did you mean depth"),
         (("--model_args", "patch_size=3"), "gMLP_Ti cannot be built: `patch_size` must divide"),
         (("--model_args", "depth=two"), "gMLP_Ti cannot be built: `depth` must be a positive"),
