@@ -77,7 +77,8 @@ def CycleMLP(
         pooling: What `include_top=False` returns: `None` the last feature map after normalization,
             of shape `(batch, height / 32, width / 32, dims[-1])`, rounded up; `"avg"` or `"max"`
             its mean or maximum, of shape `(batch, dims[-1])`. Defaults to `None`.
-        classes: Integer, the number of classes. Defaults to 1000.
+        classes: Integer, the number of classes. Ignored with `include_top=False`. Defaults to
+            1000.
         classifier_activation: Activation of the classifier, `None` for logits. Defaults to
             `"softmax"`.
         name: Name of the model.
@@ -91,8 +92,10 @@ def CycleMLP(
             0 in the first. Defaults to 0.
         feature_maps: Whether the model returns the map of every stage, each layer-normalized, as a
             dictionary by level: `"P2"` at stride 4 to `"P5"` at stride 32 with the default stem.
-            It needs `include_top=False` and `pooling=None`. The published files have no weights
-            for these normalizations: they keep their initial ones. Defaults to `False`.
+            It needs `include_top=False`, `pooling=None` and a `stem_strides` that is a power of
+            two. The published files have no weights for these normalizations: they keep their
+            initial ones. The model is a `FeaturePyramid`, which KerasHub's detectors and
+            segmenters take as their `image_encoder`. Defaults to `False`.
         gating: `None` for CycleMLP, `"gate"` for the giMLP paper's Figure 2, `"subtract"` for its
             released training script. Defaults to `None`.
         inhibition: Float in [0, 1], share of the maximum that giCycleMLP subtracts. Defaults

@@ -64,7 +64,8 @@ def gMLP(
         pooling: What `include_top=False` returns: `None` the tokens after the last normalization,
             of shape `(batch, tokens, dim)`; `"avg"` or `"max"` their mean or maximum, of shape
             `(batch, dim)`. Defaults to `None`.
-        classes: Integer, the number of classes. Defaults to 1000.
+        classes: Integer, the number of classes. Ignored with `include_top=False`. Defaults to
+            1000.
         classifier_activation: Activation of the classifier, `None` for logits. Defaults to
             `"softmax"`.
         name: Name of the model.

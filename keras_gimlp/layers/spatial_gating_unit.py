@@ -75,8 +75,8 @@ class SpatialGatingUnit(CompositeLayer):
         one length for a model. For its forms without a split it gives neither the place of the
         normalization, here inside of `f` as in the split one, nor the initial bias.
 
-    Low-rank adaptation and int8 quantization reach the weights of `"dense"`. Those of `"toeplitz"`,
-    two values per token, are left as they are.
+    Low-rank adaptation and quantization reach the weights of `"dense"`. Those of `"toeplitz"`, two
+    values per token, are left as they are.
 
     Example:
 

@@ -341,26 +341,23 @@ def test_a_quantized_model_predicts_the_same_when_saved_and_loaded(family, mode,
 
 @pytest.mark.usefixtures("quick_collection")
 @EVERY_FAMILY
-@pytest.mark.parametrize("mode", ["int8", "int4"])  # Keras' float8 takes no LoRA
-def test_a_quantized_model_keeps_what_lora_learned_when_saved_and_loaded(
-    family, mode, rng, tmp_path
-):
+def test_a_quantized_model_keeps_what_lora_learned_when_saved_and_loaded(family, rng, tmp_path):
     model = tiny(family, classes=3)
     x = images(8, 8, 8, 3)
     dense = [x for x in model._flatten_layers() if isinstance(x, keras.layers.Dense)]
     for layer in dense:
         layer.enable_lora(2)
     with pytest.warns(UserWarning, match="does not have a `quantize` method"):
-        model.quantize(mode)
+        model.quantize("int8")
     before = run(model, x)
     for layer in dense:
         layer.lora_kernel_b.assign(rng.normal(size=layer.lora_kernel_b.shape))
     expected = run(model, x)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    # Keras adds the learned matrix to the kernel and quantizes the sum anew.
+    # Keras adds what was learned to the kernel and quantizes the sum, in int8 a small change.
     error = np.abs(run(loaded, x) - expected).mean() / np.abs(expected - before).mean()
-    assert error < (0.1 if mode == "int8" else 0.5)
+    assert error < 0.1
 
 
 @pytest.mark.usefixtures("quick_collection")
