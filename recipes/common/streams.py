@@ -27,13 +27,6 @@ def epochs(examples, per_epoch, *, shuffle_buffer, seed, first_epoch, epochs):
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
 
 
-def passes(examples, *, shuffle_buffer, seed):
-    """Returns the examples without end, each pass in an order of its own."""
-    return tf.data.Dataset.counter().flat_map(
-        lambda number: shuffled(examples, shuffle_buffer, seed, number)
-    )
-
-
 def shuffled(examples, shuffle_buffer, seed, number):
     """Returns the examples in the order of one pass, a function of the seed and its number."""
     return examples.shuffle(
