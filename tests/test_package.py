@@ -14,6 +14,7 @@ import pytest
 import keras_gimlp
 from keras_gimlp import applications
 from keras_gimlp.weights import find, list_weights
+from tests import signatures
 from tests.conftest import ROOT
 from tests.families import images, tiny
 
@@ -115,10 +116,12 @@ def test_models_are_listed_by_pattern_kind_and_published_weights():
         applications.list_models(kind="sound")
 
 
-def test_the_marker_of_a_typed_package_is_shipped():
+def test_editors_and_type_checkers_know_every_model():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert settings["package-data"]["keras_gimlp"] == ["py.typed"]
+    assert settings["package-data"]["keras_gimlp"] == ["py.typed", "**/*.pyi"]
     assert (ROOT / "keras_gimlp" / "py.typed").is_file()
+    # `python -m tests.signatures` writes the stub.
+    assert signatures.STUB.read_text() == signatures.render()
 
 
 def test_a_model_saved_here_predicts_the_same_on_every_installed_backend(tmp_path):

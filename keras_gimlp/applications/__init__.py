@@ -1,7 +1,10 @@
-"""Models by name, with the signature of `keras.applications`."""
+"""Models by name, with the signature of `keras.applications`.
+
+KerasHub is imported when a text model is asked for. What editors and type checkers know of all
+models stands in the stub beside this file, which `python -m tests.signatures` writes.
+"""
 
 import fnmatch as _fnmatch
-from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from keras.applications.imagenet_utils import decode_predictions as decode_predictions
 
@@ -35,9 +38,6 @@ from keras_gimlp.applications.resmlp import ResMLP_S12 as ResMLP_S12
 from keras_gimlp.applications.resmlp import ResMLP_S24 as ResMLP_S24
 from keras_gimlp.applications.resmlp import ResMLP_S36 as ResMLP_S36
 from keras_gimlp.weights import list_weights as _list_weights
-
-if _TYPE_CHECKING:  # for editors; at run time KerasHub is imported when a text model is asked for
-    from keras_gimlp.applications.text import *  # noqa: F403
 
 # The models of the papers' sizes, in the papers' order.
 _IMAGE_MODELS = (

@@ -3,16 +3,11 @@
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
 
 import keras
 import numpy as np
 
 from keras_gimlp.weights import Spatial, find, load_weights
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def image_input(input_tensor, input_shape):
@@ -58,20 +53,15 @@ def check_positive_integers(**arguments):
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value}")
 
 
-def check_drop_path_rate(drop_path_rate):
-    """Raises `ValueError` where the rate is not in [0, 1)."""
-    if not 0 <= drop_path_rate < 1:
-        raise ValueError(
-            f"`drop_path_rate` must be in [0, 1). Received: drop_path_rate={drop_path_rate}"
-        )
-
-
 def drop_path_rates(drop_path_rate, depth):
     """Returns the stochastic depth of each of `depth` blocks: from 0 linearly to that of the last.
 
     A single block is the last one.
     """
-    check_drop_path_rate(drop_path_rate)
+    if not 0 <= drop_path_rate < 1:
+        raise ValueError(
+            f"`drop_path_rate` must be in [0, 1). Received: drop_path_rate={drop_path_rate}"
+        )
     first = drop_path_rate if depth == 1 else 0.0
     return np.linspace(first, drop_path_rate, depth).tolist()
 
@@ -154,14 +144,7 @@ def head(x, include_top, pooling, classes, classifier_activation):
     return x
 
 
-def variant(
-    builder: Callable[P, R],
-    name: str,
-    parameters: int | None = None,
-    source: str | None = None,
-    /,
-    **sizes: Any,
-) -> Callable[P, R]:
+def variant(builder, name, parameters, source, /, **sizes):
     """Returns `builder` with `sizes` and `name` as its defaults: one row of a paper's table.
 
     Every default can be overridden, and an argument that `builder` does not know is Python's own
@@ -194,13 +177,12 @@ def variant(
         return builder(*arguments.args, **arguments.kwargs)
 
     described = ", ".join(f"{key}={value}" for key, value in sizes.items())
-    title = f"{name}: {described}"
-    title += f"; {parameters:,} parameters" if parameters else ""
-    title += f"; {source}" if source else ""
+    title = f"{name}: {described}; {parameters:,} parameters; {source}"
     build.__name__ = build.__qualname__ = name
     build.__module__ = builder.__module__
     build.__signature__ = signature
     build.__doc__ = f"{title}.\n\n{with_defaults(inspect.getdoc(builder), sizes)}"
+    build.__wrapped__ = builder
     build.parameters = parameters
     return build
 
