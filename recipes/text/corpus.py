@@ -70,7 +70,9 @@ def load_tfds(config):
     try:
         builder = tfds.builder(config.data, data_dir=config.data_dir)
     except tfds.core.DatasetNotFoundError:
-        command_line.one_of(config.data, ["python", *tfds.list_builders()], "data set")
+        command_line.one_of(
+            config.data, ["python", *tfds.list_builders(with_community_datasets=False)], "data set"
+        )
         raise
     streams.prepare(builder)
     if "text" not in builder.info.features:
