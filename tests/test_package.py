@@ -59,6 +59,14 @@ def test_importing_loads_no_other_backend_and_no_recipe_library():
     )
 
 
+def test_image_models_are_built_without_docstrings():
+    python(
+        "import subprocess, sys\n"
+        "code = 'from keras_gimlp import applications as a; a.gMLP_Ti(depth=1)'\n"
+        "subprocess.run([sys.executable, '-OO', '-c', code], check=True)\n"
+    )
+
+
 def test_text_models_name_the_extra_that_they_need():
     python(
         "import sys\n"

@@ -7,7 +7,7 @@ import textwrap
 import keras
 import numpy as np
 
-from keras_gimlp.weights import Spatial, find, load_weights
+from keras_gimlp.weights import find
 
 
 def image_input(input_tensor, input_shape):
@@ -66,21 +66,6 @@ def drop_path_rates(drop_path_rate, depth):
     return np.linspace(first, drop_path_rate, depth).tolist()
 
 
-def patch_tokens(inputs, dim, patch_size):
-    """Cuts images into patches and embeds each as a token: `(batch, tokens, dim)`."""
-    height, width = inputs.shape[1:3]
-    if None in (height, width) or height % patch_size or width % patch_size:
-        raise ValueError(
-            "`patch_size` must divide a known image height and width, in pixels. Received: "
-            f"patch_size={patch_size}, image shape={tuple(inputs.shape[1:])}"
-        )
-    embed = keras.layers.Conv2D(
-        dim, patch_size, strides=patch_size, data_format="channels_last", name="patch_embedding"
-    )
-    x = on_image(embed, inputs)  # (B, H / P, W / P, C)
-    return keras.layers.Reshape((-1, dim), name="tokens")(x)  # (B, N, C)
-
-
 def on_image(layer, inputs):
     """Calls the first layer of a model, and lets it refuse images of another size by that name.
 
@@ -90,15 +75,6 @@ def on_image(layer, inputs):
     axes = {axis: size for axis, size in enumerate(inputs.shape) if axis > 0}
     layer.input_spec = keras.layers.InputSpec(ndim=4, axes=axes, name="image")
     return outputs
-
-
-def token_model(inputs, outputs, name, weights, patch_size, spatial_axes, resize_spatial):
-    """Returns the model from images to `outputs`, filled with `weights` over its grid of tokens."""
-    model = keras.Model(sources(inputs), outputs, name=name)
-    if weights is not None:
-        grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
-        load_weights(model, weights, spatial=Spatial(spatial_axes, grid, resize_spatial))
-    return model
 
 
 def add_residual(x, y, drop_path_rate, name, dtype=None):
@@ -181,7 +157,8 @@ def variant(builder, name, parameters, source, /, **sizes):
     build.__name__ = build.__qualname__ = name
     build.__module__ = builder.__module__
     build.__signature__ = signature
-    build.__doc__ = f"{title}.\n\n{with_defaults(inspect.getdoc(builder), sizes)}"
+    docstring = inspect.getdoc(builder) or ""  # none under `python -OO`
+    build.__doc__ = f"{title}.\n\n{with_defaults(docstring, sizes)}"
     build.__wrapped__ = builder
     build.parameters = parameters
     return build

@@ -9,17 +9,17 @@ from keras_gimlp.applications.common import (
     drop_path_rates,
     head,
     image_input,
-    patch_tokens,
-    token_model,
     variant,
 )
+from keras_gimlp.applications.token_model import describe, patch_tokens, token_model
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP-S has this one
 SPATIAL = {"_gate/spatial/kernel": (0, 1), "_gate/spatial/bias": (None, 0)}
 
 
-def gMLP(
+@describe
+def gMLP(  # noqa: D417  `describe` adds what is shared
     include_top=True,
     weights=None,
     input_tensor=None,
@@ -50,43 +50,13 @@ def gMLP(
     image size is fixed when the model is built.
 
     Args:
-        include_top: Whether the classifier follows the features. Defaults to `True`.
-        weights: Where the weights come from, `None` for newly initialized ones: `"imagenet"` or a
-            name in `keras_gimlp.weights.list_weights()`, which is downloaded; the path of timm's
-            `.safetensors` or `.pth` file, or of a `.weights.h5` or `.keras` file of ours; or
-            `"hf://timm/NAME"` on the Hugging Face hub. With `include_top=False` the classifier in
-            the file is left out; where it has another number of classes, the new one keeps its
-            initial weights. Defaults to `None`.
-        input_tensor: Optional Keras tensor of shape `(batch, height, width, channels)` to build the
-            model on.
-        input_shape: Optional tuple `(height, width, channels)` in pixels, any that `patch_size`
-            divides. Defaults to `(224, 224, 3)`.
-        pooling: What `include_top=False` returns: `None` the tokens after the last normalization,
-            of shape `(batch, tokens, dim)`; `"avg"` or `"max"` their mean or maximum, of shape
-            `(batch, dim)`. Defaults to `None`.
-        classes: Integer, the number of classes. Ignored with `include_top=False`. Defaults to
-            1000.
-        classifier_activation: Activation of the classifier, `None` for logits. Defaults to
-            `"softmax"`.
-        name: Name of the model.
+        {arguments of keras.applications}
         depth: Integer, number of blocks.
         dim: Integer, channels of a token.
         ffn_dim: Integer, even, channels of the expansion.
-        patch_size: Integer, pixels, the side of a patch. Defaults to 16.
         attention_dim: Integer, size of the tiny attention's head, `None` for no attention.
             Defaults to `None`.
-        drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
-            0 in the first. Survival is `1 - drop_path_rate`. Defaults to 0.
-        resize_spatial: Whether the spatial weights of a file of another image size are
-            interpolated, as `keras_gimlp.weights.Spatial` explains. `True` for a file of square
-            images, the grid `(rows, columns)` of the file's tokens for others. Defaults to `False`.
-
-    Returns:
-        A `keras.Model` that takes images preprocessed by `preprocess_input`.
-
-    Raises:
-        ValueError: If the arguments contradict each other, `patch_size` does not divide the image,
-            or the file in `weights` does not fit the model.
+        {arguments of token models, returns, raises}
 
     Differences from the paper:
         The paper's totals lie 0.03M, 0.08M and 0.32M parameters above the count of what it
