@@ -142,13 +142,7 @@ def serve(end, config, point):
     from recipes.text import pretraining
 
     devices.prepare(config.precision, seed=0)
-    run = mlm_pretraining.CONFIGURATIONS[point.model]
-    run = dataclasses.replace(
-        run,
-        sequence_length=point.sequence_length,
-        depth=max(round(run.depth * point.depth_factor), 1),
-        batch_size=config.tokens // point.sequence_length,
-    )
+    run = scale(config, point)
     task = pretraining.build_task(run, run.vocabulary_size)
     task.compile(
         optimizer=optimizers.adamw(task, run.learning_rate, run),
@@ -166,6 +160,17 @@ def serve(end, config, point):
         end.send(1000 * (time.perf_counter() - start))
     most = resident("VmHWM")
     end.send(None if before is None or devices.accelerators() else round(most - before))
+
+
+def scale(config, point):
+    """Returns the configuration of pretraining at a point."""
+    run = mlm_pretraining.CONFIGURATIONS[point.model]
+    return dataclasses.replace(
+        run,
+        sequence_length=point.sequence_length,
+        depth=max(round(run.depth * point.depth_factor), 1),
+        batch_size=config.tokens // point.sequence_length,
+    )
 
 
 def random_batch(config, names):

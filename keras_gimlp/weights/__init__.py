@@ -1,6 +1,5 @@
 """Where parameters come from: files, read and checked as a whole before a model is touched."""
 
-from keras_gimlp.weights.catalogue import CATALOGUE as CATALOGUE
 from keras_gimlp.weights.catalogue import find as find
 from keras_gimlp.weights.catalogue import list_weights as list_weights
 from keras_gimlp.weights.entry import Entry as Entry

@@ -1,7 +1,10 @@
 """The encoders of the language recipes, plain and gated, with their tokenizers."""
 
 import dataclasses
+import functools
 import io
+import json
+import pathlib
 import tempfile
 from typing import Any
 
@@ -170,26 +173,42 @@ def kind(model, what):
 
 def new_tokenizer(model, texts, vocabulary_size):
     """Returns a tokenizer of the model's kind, whose vocabulary comes from `texts`."""
-    texts = list(texts)
     cls = kind(model, "Tokenizer")
     if model in GMLPS or model.endswith("DeBERTaV3"):
-        return cls(proto=sentence_piece(texts, vocabulary_size))
-    if model.endswith("RoBERTa"):
-        trained = tokenizers.ByteLevelBPETokenizer()
-        special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-        trained.train_from_iterator(
-            texts, vocab_size=vocabulary_size, special_tokens=special, show_progress=False
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            vocabulary, merges = trained.save_model(folder)
-            return cls(vocabulary=vocabulary, merges=merges)
+        learn = learn_sentence_pieces
+    else:
+        learn = learn_byte_pairs if model.endswith("RoBERTa") else learn_word_pieces
+    return cls(**learn(tuple(texts), vocabulary_size))
+
+
+# Each of these returns arguments of a tokenizer. All runs of a study have the same texts.
+@functools.lru_cache(maxsize=1)
+def learn_word_pieces(texts, vocabulary_size):
     vocabulary = keras_hub.tokenizers.compute_word_piece_vocabulary(
-        tf.data.Dataset.from_tensor_slices(texts),
+        tf.data.Dataset.from_tensor_slices(list(texts)),
         vocabulary_size=vocabulary_size,
         lowercase=True,
         reserved_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
     )
-    return cls(vocabulary=vocabulary, lowercase=True)
+    return {"vocabulary": vocabulary, "lowercase": True}
+
+
+@functools.lru_cache(maxsize=1)
+def learn_byte_pairs(texts, vocabulary_size):
+    trained = tokenizers.ByteLevelBPETokenizer()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trained.train_from_iterator(
+        texts, vocab_size=vocabulary_size, special_tokens=special, show_progress=False
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        vocabulary, merges = map(pathlib.Path, trained.save_model(folder))
+        lines = merges.read_text("utf-8").splitlines()
+        return {"vocabulary": json.loads(vocabulary.read_text("utf-8")), "merges": lines}
+
+
+@functools.lru_cache(maxsize=1)
+def learn_sentence_pieces(texts, vocabulary_size):
+    return {"proto": sentence_piece(texts, vocabulary_size)}
 
 
 def sentence_piece(texts, vocabulary_size):

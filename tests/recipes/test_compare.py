@@ -70,21 +70,28 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
 
 
 def test_time_and_memory_are_measured(tmp_path):
-    sizes = ["--tokens", "64", "--sequence_length", "16", "--depth_factor", "0.25"]
-    short = ["--depth_length", "16", "--rounds", "2", "--models", "python", "small_bert"]
+    sizes = ["--tokens", "64", "--sequence_length", "16", "--depth_length", "16"]
+    short = ["--depth_factor", "1", "--rounds", "2", "--models", "python", "small_bert"]
     text_scaling.main(["--run_dir", str(tmp_path), *sizes, *short])
     table = json.loads((tmp_path / "scaling.json").read_text())
     assert [(row["model"], row["sequence_length"], row["depth"]) for row in table] == [
         ("python", 16, 4),
         ("small_bert", 16, 8),
-        ("python", 16, 1),
-        ("small_bert", 16, 2),
     ]
     assert all(len(row["milliseconds"]) == 2 and row["mebibytes"] > 0 for row in table)
     lines = (tmp_path / "scaling.md").read_text().splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 4
     assert lines[2].endswith("| 1.00 |")
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
+
+
+def test_points_have_as_many_tokens_and_a_share_of_the_depth():
+    config = text_scaling.CONFIGURATIONS[next(iter(text_scaling.CONFIGURATIONS))]
+    points = [text_scaling.Point("small_bert", 128, 0.25), text_scaling.Point("small_bert", 64, 0)]
+    for point, depth in zip(points, (2, 1), strict=True):
+        run = text_scaling.scale(config, point)
+        assert (run.depth, run.sequence_length) == (depth, point.sequence_length)
+        assert run.batch_size * run.sequence_length == config.tokens
 
 
 @pytest.mark.parametrize(
