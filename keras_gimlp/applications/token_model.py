@@ -30,7 +30,7 @@ DESCRIPTIONS = {
     "arguments of token models, returns, raises": """\
         patch_size: Integer, pixels, the side of a patch. Defaults to 16.
         drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
-            0 in the first. Defaults to 0.
+            0 in the first. Survival is `1 - drop_path_rate`. Defaults to 0.
         resize_spatial: Whether the spatial weights of a file of another image size are
             interpolated, as `keras_gimlp.weights.Spatial` explains. `True` for a file of square
             images, the grid `(rows, columns)` of the file's tokens for others. Defaults to `False`.
