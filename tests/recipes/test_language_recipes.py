@@ -59,7 +59,8 @@ def test_every_recipe_compares_the_plain_with_the_gated_encoder(name, config, sc
     assert (tmp_path / "results.md").read_text().count("| giBERT | 0.3 | gelu | 1 |") == 1
 
 
-@pytest.mark.parametrize("model", encoders.MODELS)
+# BERT, giBERT and aMLP are trained by other tests of this file.
+@pytest.mark.parametrize("model", sorted(set(encoders.MODELS) - {"BERT", "giBERT", "aMLP"}))
 def test_every_encoder_is_trained_by_name(model, tmp_path):
     run(glue, tmp_path, "--model", model)
     assert results(tmp_path)[0]["model"] == model
