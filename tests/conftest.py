@@ -24,6 +24,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+# To compile a small model by XLA takes TensorFlow longer than the test that trains it. One test a
+# family does, and those of the layers.
+JIT = False if keras.backend.backend() == "tensorflow" else "auto"
 
 
 @pytest.fixture(autouse=True)

@@ -46,6 +46,8 @@ def restore(model, folder):
     Returns:
         The number of epochs that were completed, 0 in a new run.
     """
+    # Before a new run too: TensorFlow names what is built in the first step otherwise.
+    model.optimizer.build(model.trainable_variables)
     epochs = completed_epochs(folder)
     if not epochs:
         return 0
@@ -58,7 +60,6 @@ def restore(model, folder):
             f"{path} is damaged, and was left as it is: {error}. Put a good copy in its place, or "
             "remove it to start from the state before it."
         ) from error
-    model.optimizer.build(model.trainable_variables)
     state = state_of(model)
     kept_shapes = {name: value.shape for name, value in kept.items()}
     shapes = {name: tuple(variable.shape) for name, variable in state.items()}

@@ -11,6 +11,7 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications
+from tests.conftest import JIT
 from tests.counting import count_macs
 from tests.families import EVERY_FAMILY, FAMILIES, images, run, tiny
 
@@ -235,7 +236,8 @@ def test_decode_predictions_wants_the_thousand_classes_of_imagenet():
 def test_every_trainable_weight_moves_in_one_step(family):
     model = tiny(family, classes=3)
     before = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
-    model.compile(keras.optimizers.Adam(0.01, epsilon=1e-12), "sparse_categorical_crossentropy")
+    optimizer = keras.optimizers.Adam(0.01, epsilon=1e-12)
+    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=JIT)
     model.fit(images(6, 8, 8, 3), np.arange(6) % 3, verbose=0)
     for variable, old in zip(model.trainable_variables, before, strict=True):
         assert np.abs(ops.convert_to_numpy(variable) - old).max() > 1e-4, variable.path
@@ -285,7 +287,7 @@ def test_mixed_precision_trains_and_classifies_in_float32(family, policy):
     keras.config.set_dtype_policy(policy)
     model = tiny(family, classes=3, drop_path_rate=0.1)
     assert model.get_layer("norm").compute_dtype == policy.removeprefix("mixed_")
-    model.compile("adamw", "sparse_categorical_crossentropy")
+    model.compile("adamw", "sparse_categorical_crossentropy", jit_compile=JIT)
     history = model.fit(images(6, 8, 8, 3), np.arange(6) % 3, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     assert keras.backend.standardize_dtype(model(images(2, 8, 8, 3)).dtype) == "float32"
