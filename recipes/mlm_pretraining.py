@@ -10,8 +10,8 @@
 `small_multiplicative` have about 5 million parameters; results are in `recipes/README.md`.
 
 The text is tokenized once, into files in the folder of the run, which are deleted when the run is
-complete. They take 2 bytes per token (4 if the vocabulary has more than 65,536 tokens): C4/English,
-with a vocabulary of 32,000 about 150 billion tokens, needs 300 GB. `--max_examples` limits them.
+complete. They take 2 bytes per token (4 if the vocabulary has more than 65,536 tokens), so 2 GB for
+a billion tokens. `--max_examples` limits them.
 
 The set-ups of "Pay Attention to MLPs" (arXiv:2105.08050, Appendix A) are configurations too. None
 is reproduced yet.

@@ -220,8 +220,9 @@ class GatedEncoder:
             record = file.metadata() or {}
         if json.loads(record.get("gates", "null")) != self.gate_config():
             raise ValueError(
-                f"The gates in the file are of another form, {printable(record.get('gates'))}, than these, "
-                f"{json.dumps(self.gate_config())}. Received: path={str(path)!r}"
+                "The gates in the file are of another form, "
+                f"{printable(record.get('gates'))}, than these, {json.dumps(self.gate_config())}. "
+                f"Received: path={str(path)!r}"
             )
         if record.get("encoder") != self.encoder_hash():
             raise ValueError(
