@@ -1,7 +1,7 @@
 """Models by name, with the signature of `keras.applications`.
 
-KerasHub is imported when a text model is asked for. What editors and type checkers know of all
-models stands in the stub beside this file, which `python -m tests.signatures` writes.
+KerasHub is imported only when a text model is requested. The stub beside this file, written by
+`python -m tests.signatures`, tells editors and type checkers about all models.
 """
 
 import fnmatch as _fnmatch
@@ -39,7 +39,7 @@ from keras_gimlp.applications.resmlp import ResMLP_S24 as ResMLP_S24
 from keras_gimlp.applications.resmlp import ResMLP_S36 as ResMLP_S36
 from keras_gimlp.weights import list_weights as _list_weights
 
-# The models of the papers' sizes, in the papers' order.
+# The models in the papers' sizes and order.
 _IMAGE_MODELS = (
     *("gMLP_Ti", "gMLP_S", "gMLP_B"),
     *("CycleMLP_B1", "CycleMLP_B2", "CycleMLP_B3", "CycleMLP_B4", "CycleMLP_B5"),
@@ -76,19 +76,18 @@ __all__ = [
 
 
 def list_models(pattern=None, kind=None, pretrained=None):
-    """Returns the names of the models of the papers' sizes, for `getattr(applications, name)`.
+    """Returns the names of the models in the papers' sizes, for `getattr(applications, name)`.
 
     Args:
-        pattern: A shell pattern that the names must match, in upper or lower case, such as
-            `"*mixer_b*"`. Defaults to `None`, all names.
+        pattern: A shell pattern that the names must match, ignoring case, such as `"*mixer_b*"`.
+            Defaults to `None`, all names.
         kind: `"image"` or `"text"`. Defaults to `None`, both.
-        pretrained: `True` for the models whose published weights are in the catalogue
-            (`keras_gimlp.weights.list_weights`), `False` for the others. A gated text encoder takes
-            its weights from a preset of KerasHub, which is not in the catalogue. Defaults to
-            `None`, both.
+        pretrained: `True` for the models with published weights in the catalogue
+            (`keras_gimlp.weights.list_weights`), `False` for the others, which include the gated
+            text encoders: their weights come from KerasHub presets. Defaults to `None`, both.
 
     Raises:
-        ValueError: If `kind` is another word.
+        ValueError: If `kind` is not one of the values above.
 
     Example:
 

@@ -35,7 +35,7 @@ from keras_gimlp.applications.text.gi_roberta import giRoBERTaTextClassifierPrep
 from keras_gimlp.applications.text.gi_roberta import giRoBERTaTokenizer as giRoBERTaTokenizer
 
 def CycleMLP(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='cyclemlp', *, depths, dims, mlp_ratios, stem_size=7, stem_strides=4, drop_path_rate=0.0, feature_maps=False, gating=None, inhibition=0.3, scope='example', gate_residual=False) -> keras.Model:
-    """Builds CycleMLP, or giCycleMLP where `gating` is given."""
+    """Builds CycleMLP, or giCycleMLP if `gating` is given."""
 
 def CycleMLP_B1(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='cyclemlp_b1', *, depths=(2, 2, 4, 2), dims=(64, 128, 320, 512), mlp_ratios=(4, 4, 4, 4), stem_size=7, stem_strides=4, drop_path_rate=0.1, feature_maps=False, gating=None, inhibition=0.3, scope='example', gate_residual=False) -> keras.Model:
     """CycleMLP_B1: depths=(2, 2, 4, 2), dims=(64, 128, 320, 512), mlp_ratios=(4, 4, 4, 4), drop_path_rate=0.1; 15,155,400 parameters; the code of arXiv:2107.10224."""
@@ -98,7 +98,7 @@ def aMLP_MLM_Large(*, vocabulary_size=32000, depth=72, dim=768, ffn_dim=3072, se
     """aMLP_MLM_Large: vocabulary_size=32000, depth=72, dim=768, ffn_dim=3072, attention_dim=128; 315,627,960 parameters; Table 5 of arXiv:2105.08050."""
 
 def gMLP(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='gmlp', *, depth, dim, ffn_dim, patch_size=16, attention_dim=None, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
-    """Builds gMLP for images, or aMLP where `attention_dim` is given."""
+    """Builds gMLP for images, or aMLP if `attention_dim` is given."""
 
 def gMLP_B(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='gmlp_b', *, depth=30, dim=512, ffn_dim=3072, patch_size=16, attention_dim=None, drop_path_rate=0.2, resize_spatial=False) -> keras.Model:
     """gMLP_B: depth=30, dim=512, ffn_dim=3072, drop_path_rate=0.2; 73,075,392 parameters; Table 1 of arXiv:2105.08050."""
@@ -161,7 +161,7 @@ def giRoBERTa_Large(weights=None, *, vocabulary_size=50265, num_layers=24, num_h
     """giRoBERTa_Large: vocabulary_size=50265, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096; 455,068,672 parameters; a size of KerasHub's presets, with full gates in all layers."""
 
 def list_models(pattern=None, kind=None, pretrained=None) -> list[str]:
-    """Returns the names of the models of the papers' sizes, for `getattr(applications, name)`."""
+    """Returns the names of the models in the papers' sizes, for `getattr(applications, name)`."""
 
 def preprocess_input(images, weights=None, model=None) -> Any:
-    """Scales pixels from [0, 255] to what a model takes."""
+    """Scales pixels from [0, 255] to what a model expects."""

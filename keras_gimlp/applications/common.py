@@ -15,10 +15,11 @@ def image_input(input_tensor, input_shape):
 
     Args:
         input_tensor: A Keras tensor, or `None` for a new input of shape `input_shape`.
-        input_shape: Tuple `(height, width, channels)`. `None` is `(224, 224, 3)`.
+        input_shape: Tuple `(height, width, channels)`. `None` means `(224, 224, 3)`.
 
     Raises:
-        ValueError: If `input_shape` is not a tuple of three, or disagrees with `input_tensor`.
+        ValueError: If `input_shape` is not a tuple of three, `input_tensor` is not a Keras tensor,
+            or the two disagree.
     """
     if input_shape is not None and len(input_shape) != 3:
         raise ValueError(
@@ -41,22 +42,22 @@ def image_input(input_tensor, input_shape):
 
 
 def sources(tensor):
-    """Returns the `keras.Input` that `tensor` comes from, or the list of them where several do."""
+    """Returns the `keras.Input` that `tensor` is computed from, or a list if there are several."""
     inputs = keras.utils.get_source_inputs(tensor)
     return inputs[0] if len(inputs) == 1 else inputs
 
 
 def check_positive_integers(**arguments):
-    """Raises `ValueError` where one of the arguments is no positive integer."""
+    """Raises `ValueError` if any argument is not a positive integer."""
     for name, value in arguments.items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value}")
 
 
 def drop_path_rates(drop_path_rate, depth):
-    """Returns the stochastic depth of each of `depth` blocks: from 0 linearly to that of the last.
+    """Returns the stochastic depth of each block, rising linearly from 0 to `drop_path_rate`.
 
-    A single block is the last one.
+    A single block counts as the last.
     """
     if not 0 <= drop_path_rate < 1:
         raise ValueError(
@@ -67,9 +68,9 @@ def drop_path_rates(drop_path_rate, depth):
 
 
 def on_image(layer, inputs):
-    """Calls the first layer of a model, and lets it refuse images of another size by that name.
+    """Calls the first layer of a model, which from then on refuses an `image` of another shape.
 
-    On JAX, `fit` and `predict` do not check the shapes that a model is built for.
+    On JAX, `fit` and `predict` do not check the shapes that a model was built for.
     """
     outputs = layer(inputs)
     axes = {axis: size for axis, size in enumerate(inputs.shape) if axis > 0}
@@ -78,9 +79,9 @@ def on_image(layer, inputs):
 
 
 def add_residual(x, y, drop_path_rate, name, dtype=None):
-    """Returns `x + y`, where stochastic depth leaves out `y` for a share of the examples."""
+    """Returns `x + y`, where stochastic depth drops `y` for a random fraction of the examples."""
     if drop_path_rate:
-        # Dropout of whole examples: the mask has one value for all positions and channels.
+        # Dropout of whole examples: one mask value for all positions and channels.
         noise_shape = (None,) + (1,) * (len(y.shape) - 1)
         y = keras.layers.Dropout(
             drop_path_rate, noise_shape=noise_shape, dtype=dtype, name=f"{name}_drop_path"
@@ -89,7 +90,7 @@ def add_residual(x, y, drop_path_rate, name, dtype=None):
 
 
 def check_head_arguments(include_top, pooling, classes):
-    """Raises `ValueError` where `pooling` is another word, or the number of classes is none."""
+    """Raises `ValueError` if `pooling` is unknown or `classes` is not a positive integer."""
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}')
     if include_top:
@@ -97,10 +98,10 @@ def check_head_arguments(include_top, pooling, classes):
 
 
 def head(x, include_top, pooling, classes, classifier_activation):
-    """Pools features over all positions and classifies them, as the arguments ask.
+    """Pools features over all positions and classifies them, depending on the arguments.
 
     The classifier computes in float32 under every mixed precision policy, so that probabilities and
-    losses keep their digits.
+    losses keep full precision.
     """
     average, maximum = {
         3: (keras.layers.GlobalAveragePooling1D, keras.layers.GlobalMaxPooling1D),
@@ -123,13 +124,13 @@ def head(x, include_top, pooling, classes, classifier_activation):
 def variant(builder, name, parameters, source, /, **sizes):
     """Returns `builder` with `sizes` and `name` as its defaults: one row of a paper's table.
 
-    Every default can be overridden, and an argument that `builder` does not know is Python's own
+    Every default can be overridden. An argument that `builder` does not have raises Python's own
     `TypeError`.
 
     Args:
         builder: Function or class that builds the model.
         name: Name of the size, such as `"gMLP_S"`.
-        parameters: Integer, how many parameters the model has by default.
+        parameters: Integer, number of parameters that the model has by default.
         source: Where the sizes come from, for the docstring.
         **sizes: Arguments of `builder`.
     """
@@ -165,9 +166,9 @@ def variant(builder, name, parameters, source, /, **sizes):
 
 
 def with_defaults(docstring, defaults):
-    """Returns a docstring whose arguments named in `defaults` say that these are their defaults."""
+    """Returns a docstring that states `defaults` as the defaults of its arguments."""
     for name, value in defaults.items():
-        # An argument's text goes on where the next line is indented further than its name.
+        # An argument's text continues on lines that are indented further than its name.
         entry = re.search(rf"^    {name}: .*(?:\n {{5,}}.*)*", docstring, re.MULTILINE)
         if entry is None:
             continue

@@ -44,64 +44,64 @@ def CycleMLP(
     scope="example",
     gate_residual=False,
 ):
-    """Builds CycleMLP, or giCycleMLP where `gating` is given.
+    """Builds CycleMLP, or giCycleMLP if `gating` is given.
 
     A pyramid of stages, each at half the resolution of the one before. Every block mixes pixels
-    along both axes, and then channels:
+    along both axes, then channels:
 
         b = CycleFC along the width (h), CycleFC along the height (h), h W    with h = LayerNorm(x)
         y = x + SplitAttention(b) V
         z = y + MLP(LayerNorm(y))
 
-    giCycleMLP with `gating="gate"` multiplies the MLP's output by a gate, with `"subtract"` it
-    subtracts a threshold from it:
+    giCycleMLP multiplies the MLP's output by a gate (`gating="gate"`) or subtracts a threshold from
+    it (`gating="subtract"`):
 
         z = y + MLP(LayerNorm(y)) * GateWithInhibition(LayerNorm'(y))
         z = y + Inhibition(MLP(LayerNorm(y)))
 
-    No parameter knows a position: one model takes images of every size.
+    No parameter depends on the position, so one model takes images of any size.
 
     Args:
-        include_top: Whether the classifier follows the features. Defaults to `True`.
-        weights: Where the weights come from, `None` for newly initialized ones: `"imagenet"` or a
-            name in `keras_gimlp.weights.list_weights()`, which is downloaded; the path of the
-            paper's `.pth` file, or of a `.weights.h5` or `.keras` file of ours. With
-            `include_top=False` the classifier in the file is left out; where it has another number
-            of classes, the new one keeps its initial weights. CycleMLP's weights fill giCycleMLP:
-            with `"subtract"` as they are, with `"gate"` where `gate_residual` lets the new gates
-            start at 1. Defaults to `None`.
-        input_tensor: Optional Keras tensor of shape `(batch, height, width, channels)` to build the
-            model on.
+        include_top: Whether to include the classifier. Defaults to `True`.
+        weights: `None` for newly initialized weights; `"imagenet"` or a name in
+            `keras_gimlp.weights.list_weights()`, which is downloaded; or the path to the paper's
+            `.pth` file, or to a `.weights.h5` or `.keras` file saved from such a model. With
+            `include_top=False`, the classifier in the file is ignored; if the file has a different
+            number of classes, the new classifier keeps its initial weights. giCycleMLP also takes
+            CycleMLP's weights: always with `"subtract"`, and with `"gate"` if `gate_residual` makes
+            the new gates start at 1. Defaults to `None`.
+        input_tensor: Optional Keras tensor of shape `(batch, height, width, channels)` to use as
+            the input of the model.
         input_shape: Optional tuple `(height, width, channels)` in pixels. Height and width may be
             `None`, for images of any size. Defaults to `(224, 224, 3)`.
-        pooling: What `include_top=False` returns: `None` the last feature map after normalization,
-            of shape `(batch, height / 32, width / 32, dims[-1])`, rounded up; `"avg"` or `"max"`
-            its mean or maximum, of shape `(batch, dims[-1])`. Defaults to `None`.
-        classes: Integer, the number of classes. Ignored with `include_top=False`. Defaults to
-            1000.
+        pooling: What the model returns with `include_top=False`. `None`: the last feature map after
+            normalization, of shape `(batch, height / 32, width / 32, dims[-1])`, rounded up.
+            `"avg"` or `"max"`: its mean or maximum, of shape `(batch, dims[-1])`. Defaults to
+            `None`.
+        classes: Integer, number of classes. Ignored with `include_top=False`. Defaults to 1000.
         classifier_activation: Activation of the classifier, `None` for logits. Defaults to
             `"softmax"`.
         name: Name of the model.
-        depths: Integers, number of blocks of each stage.
-        dims: Integers, channels of each stage, four or more.
-        mlp_ratios: Integers, hidden units of the MLPs of each stage, as a multiple of its channels.
-        stem_size: Integer, pixels, side of the stem's convolution kernel. Defaults to 7.
-        stem_strides: Integer, pixels, step of the stem's convolution. Smaller ones suit small
-            images. Defaults to 4.
+        depths: Integers, number of blocks in each stage.
+        dims: Integers, channels of each stage, at least 4.
+        mlp_ratios: Integers, hidden units of each stage's MLPs, as a multiple of its channels.
+        stem_size: Integer, side of the stem's convolution kernel, in pixels. Defaults to 7.
+        stem_strides: Integer, stride of the stem's convolution, in pixels. Smaller strides suit
+            small images. Defaults to 4.
         drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
             0 in the first. Defaults to 0.
-        feature_maps: Whether the model returns the map of every stage, each layer-normalized, as a
-            dictionary by level: `"P2"` at stride 4 to `"P5"` at stride 32 with the default stem.
-            It needs `include_top=False`, `pooling=None` and a `stem_strides` that is a power of
-            two. The published files have no weights for these normalizations: they keep their
-            initial ones. The model is a `FeaturePyramid`, which KerasHub's detectors and
-            segmenters take as their `image_encoder`. Defaults to `False`.
+        feature_maps: Whether to return the layer-normalized map of every stage, in a dictionary by
+            level: `"P2"` at stride 4 to `"P5"` at stride 32 with the default stem. Requires
+            `include_top=False`, `pooling=None` and a power of two as `stem_strides`. Published
+            files have no weights for these normalizations, which keep their initial values. The
+            model is a `FeaturePyramid`, which KerasHub's detectors and segmenters accept as
+            `image_encoder`. Defaults to `False`.
         gating: `None` for CycleMLP, `"gate"` for the giMLP paper's Figure 2, `"subtract"` for its
             released training script. Defaults to `None`.
-        inhibition: Float in [0, 1], share of the maximum that giCycleMLP subtracts. Defaults
+        inhibition: Float in [0, 1], fraction of the maximum that giCycleMLP subtracts. Defaults
             to 0.3.
-        scope: `"example"`, `"token"` (a pixel of the map) or `"batch"`, over what giCycleMLP takes
-            the maximum; see `keras_gimlp.layers.Inhibition`. Defaults to `"example"`.
+        scope: `"example"`, `"token"` (a pixel of the map) or `"batch"`, what giCycleMLP takes the
+            maximum over; see `keras_gimlp.layers.Inhibition`. Defaults to `"example"`.
         gate_residual: Whether `"gate"` multiplies by 1 + gate, which starts at 1. Defaults to
             `False`.
 
@@ -109,15 +109,15 @@ def CycleMLP(
         A `keras.Model` that takes images preprocessed by `preprocess_input`.
 
     Raises:
-        ValueError: If the arguments contradict each other, or the file in `weights` does not fit
-            the model.
+        ValueError: If an argument is invalid or contradicts another, or the file in `weights` does
+            not fit the model.
 
     Differences from the paper:
-        CycleMLP: none known in the forward pass; the convolutions start as Keras' do. giCycleMLP:
-        the released script takes the maximum over the whole batch (`scope="batch"`), and subtracts
-        in the small MLP of `SplitAttention` too, where it cancels in the softmax; it is left out
-        here. The parameters and FLOPs published for giCycleMLP, 15M and 2.1G, are those of
-        `"subtract"`; `"gate"` has 22.97M and 3.38G.
+        CycleMLP: none known in the forward pass; the convolutions use Keras' default initializers.
+        giCycleMLP: the released script takes the maximum over the whole batch (`scope="batch"`). It
+        also subtracts in the small MLP of `SplitAttention`; this is left out here, since it cancels
+        in the softmax. The parameters and FLOPs published for giCycleMLP, 15M and 2.1G, are those
+        of `"subtract"`; `"gate"` has 22.97M and 3.38G.
 
     Example:
 
@@ -148,13 +148,13 @@ def CycleMLP(
         raise ValueError(f'`gating` must be None, "gate" or "subtract". Received: {gating=}')
     if feature_maps and (include_top or pooling is not None):
         raise ValueError(
-            "`feature_maps=True` returns maps and neither classes nor pooled features. Received: "
+            "`feature_maps=True` needs include_top=False and pooling=None. Received: "
             f"include_top={include_top}, pooling={pooling!r}"
         )
     if feature_maps and stem_strides & (stem_strides - 1):
         raise ValueError(
-            "`stem_strides` must be a power of two with `feature_maps=True`, which names a map of "
-            f"stride 2^n Pn. Received: stem_strides={stem_strides}"
+            "`stem_strides` must be a power of two with `feature_maps=True`, since the map of "
+            f"stride 2^n is named Pn. Received: stem_strides={stem_strides}"
         )
     if stem_size < stem_strides - 1:
         raise ValueError(
@@ -218,7 +218,7 @@ def dense(x, units, name, **kwargs):
 
 
 def cycle_mixing(x, name):
-    """Mixes pixels along the width, along the height, and not at all; sums the three, weighted."""
+    """Mixes pixels along the width, along the height, and not at all; returns a weighted sum."""
     dim = x.shape[-1]
     x = layer_norm(x, name=f"{name}_norm")
     width = CycleFC(dim, "width", name=f"{name}_width")(x)
@@ -236,7 +236,7 @@ def channel_mlp(x, mlp_ratio, name):
 
 
 def gate(x, mlp_ratio, inhibition, scope, residual, name):
-    """The gate beside the channel MLP, with hidden units as many as the MLP's."""
+    """The gate beside the channel MLP, with as many hidden units as the MLP."""
     dim = x.shape[-1]
     x = layer_norm(x, name=f"{name}_norm")
     return GateWithInhibition(
@@ -245,7 +245,7 @@ def gate(x, mlp_ratio, inhibition, scope, residual, name):
         inhibition=inhibition,
         scope=scope,
         residual=residual,
-        # Without the residual a zero would stop the gradient of the MLP.
+        # Without the residual, a gate of zero would stop the gradient of the MLP.
         kernel_initializer="zeros" if residual else keras.initializers.TruncatedNormal(stddev=0.02),
         name=name,
     )(x)

@@ -7,11 +7,11 @@ import keras
 class FeaturePyramid(keras.Model):
     """A model from images to a dictionary of feature maps by level: `"P2"` at stride 4, and so on.
 
-    KerasHub's detectors and segmenters take it as their `image_encoder`. They read the maps from
-    `pyramid_outputs`, which a saved, loaded or cloned model has as well.
+    KerasHub's detectors and segmenters accept it as `image_encoder`. They read the maps from
+    `pyramid_outputs`, which a loaded or cloned model has too.
     """
 
     @property
     def pyramid_outputs(self):
-        """The symbolic feature maps by level, as `keras_hub.models.FeaturePyramidBackbone` has."""
+        """The symbolic feature maps by level, as in `keras_hub.models.FeaturePyramidBackbone`."""
         return self.output

@@ -14,7 +14,7 @@ from keras_gimlp.applications.common import (
 from keras_gimlp.applications.token_model import describe, patch_tokens, token_model
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
 
-EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP-S has this one
+EPSILON = 1e-6  # of the layer normalizations, as in timm's gMLP-S; the paper gives none
 SPATIAL = {"_gate/spatial/kernel": (0, 1), "_gate/spatial/bias": (None, 0)}
 
 
@@ -37,7 +37,7 @@ def gMLP(  # noqa: D417  `describe` adds what is shared
     drop_path_rate=0.0,
     resize_spatial=False,
 ):
-    """Builds gMLP for images, or aMLP where `attention_dim` is given.
+    """Builds gMLP for images, or aMLP if `attention_dim` is given.
 
     The image is cut into patches, one token each. Every block expands the channels, lets a
     `SpatialGatingUnit` mix the tokens, and contracts the channels again:
@@ -46,21 +46,21 @@ def gMLP(  # noqa: D417  `describe` adds what is shared
         y = x + SpatialGatingUnit(z) V
         y = x + SpatialGatingUnit(z, TinyAttention(LayerNorm(x))) V    in aMLP
 
-    There are no position embeddings: the spatial weights know the positions, and therefore the
-    image size is fixed when the model is built.
+    There are no position embeddings: the spatial weights depend on the positions, so the image size
+    is fixed when the model is built.
 
     Args:
         {arguments of keras.applications}
         depth: Integer, number of blocks.
         dim: Integer, channels of a token.
-        ffn_dim: Integer, even, channels of the expansion.
-        attention_dim: Integer, size of the tiny attention's head, `None` for no attention.
+        ffn_dim: Even integer, channels of the expansion.
+        attention_dim: Integer, size of the tiny attention's head, or `None` for no attention.
             Defaults to `None`.
         {arguments of token models, returns, raises}
 
     Differences from the paper:
-        The paper's totals lie 0.03M, 0.08M and 0.32M parameters above the count of what it
-        describes; this model has the described parts, as timm's has. What the paper leaves open
+        The paper's totals are 0.03M, 0.08M and 0.32M parameters above the count of what it
+        describes; this model has the described parts, like timm's. What the paper leaves open
         (epsilon, the initial spatial weights) follows timm.
 
     Example:

@@ -42,14 +42,13 @@ def MLPMixer(  # noqa: D417  `describe` adds what is shared
 ):
     """Builds MLP-Mixer.
 
-    The image is cut into patches, one token each. Every block mixes the tokens, each channel on
-    its own, and then the channels, each token on its own:
+    The image is cut into patches, one token each. Every block mixes the tokens within each channel,
+    then the channels within each token:
 
         y = x + (W_2 GELU(W_1 LayerNorm(x)))
         z = y + GELU(LayerNorm(y) W_3) W_4
 
-    The token mixing knows the positions, and therefore the image size is fixed when the model is
-    built.
+    Token mixing depends on the positions, so the image size is fixed when the model is built.
 
     Args:
         {arguments of keras.applications}
@@ -60,8 +59,8 @@ def MLPMixer(  # noqa: D417  `describe` adds what is shared
         {arguments of token models, returns, raises}
 
     Differences from the paper:
-        The released code starts the dense layers with LeCun's normal distribution and the
-        classifier at zero; here both start as Keras' `Dense` does, with Glorot's uniform one.
+        The released code initializes the dense layers with LeCun's normal distribution and the
+        classifier with zeros; here both use Keras' default, Glorot's uniform distribution.
 
     Example:
 

@@ -38,15 +38,14 @@ def ResMLP(  # noqa: D417  `describe` adds what is shared
 ):
     """Builds ResMLP.
 
-    The image is cut into patches, one token each. Every block mixes the tokens, each channel on
-    its own, and then the channels, each token on its own. Affine transformations stand where others
-    have normalizations, and every residual is scaled by learned numbers (LayerScale):
+    The image is cut into patches, one token each. Every block mixes the tokens within each channel,
+    then the channels within each token. Affine transformations replace normalization, and every
+    residual is scaled by learned parameters (LayerScale):
 
         y = x + gamma_1 * (W Affine(x) + b)
         z = y + gamma_2 * (GELU(Affine(y) W_1) W_2)
 
-    The token mixing knows the positions, and therefore the image size is fixed when the model is
-    built.
+    Token mixing depends on the positions, so the image size is fixed when the model is built.
 
     Args:
         {arguments of keras.applications}
@@ -54,12 +53,12 @@ def ResMLP(  # noqa: D417  `describe` adds what is shared
         dim: Integer, channels of a token.
         mlp_ratio: Integer, hidden units of the MLP over channels, as a multiple of `dim`. Defaults
             to 4.
-        layer_scale: Float, at which `gamma_1` and `gamma_2` start. Defaults to 1e-4.
+        layer_scale: Float, initial value of `gamma_1` and `gamma_2`. Defaults to 1e-4.
         {arguments of token models, returns, raises}
 
     Differences from the paper:
-        None known in the forward pass. The dense layers start as Keras' do, with Glorot's uniform
-        distribution; the released code has a truncated normal one.
+        None known in the forward pass. The dense layers use Keras' default initializer, Glorot's
+        uniform distribution; the released code uses a truncated normal distribution.
 
     Example:
 

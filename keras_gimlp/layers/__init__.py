@@ -1,4 +1,4 @@
-"""The layers of which the models in `keras_gimlp.applications` are composed."""
+"""The layers that the models in `keras_gimlp.applications` are built from."""
 
 from keras_gimlp.layers.affine import Affine as Affine
 from keras_gimlp.layers.cycle_fc import CycleFC as CycleFC

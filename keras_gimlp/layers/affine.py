@@ -5,12 +5,12 @@ import keras
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class Affine(keras.layers.Layer):
-    """Scales and shifts every channel by learned numbers, in place of a normalization.
+    """Scales and shifts each channel by learned parameters, in place of normalization.
 
         output = alpha * inputs + beta
 
     Args:
-        use_bias: Whether there is a `beta`. Without it this is LayerScale. Defaults to `True`.
+        use_bias: Whether to add `beta`. Without it, this is LayerScale. Defaults to `True`.
         alpha_initializer: Initializer of `alpha`. Defaults to `"ones"`.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
@@ -18,10 +18,10 @@ class Affine(keras.layers.Layer):
         inputs: Tensor of shape `(batch, ..., channels)`.
 
     Output shape:
-        That of `inputs`.
+        Same as `inputs`.
 
     Raises:
-        ValueError: If the channels of the inputs are unknown.
+        ValueError: If the number of channels is unknown.
 
     Differences from the paper:
         None known.

@@ -1,4 +1,4 @@
-"""What layers that are made of other layers share."""
+"""The base class of layers that are made of other layers."""
 
 import keras
 
@@ -6,14 +6,14 @@ import keras
 class CompositeLayer(keras.layers.Layer):
     """A layer made of sublayers, each of which may be quantized.
 
-    Its config keeps the precision of those that are, so that a quantized model that was saved is
-    built as it was before its weights are loaded.
+    Its config records the precision of those that are, so that a saved quantized model is rebuilt
+    with it before its weights are loaded.
     """
 
-    quantized = {}  # noqa: RUF012  of each quantized sublayer, by name, the arguments that say so
+    quantized = {}  # noqa: RUF012  the precision of each quantized sublayer, by name
 
     def sublayer(self, make, name, input_shape, **arguments):
-        """Makes and builds a sublayer, in the precision of this layer or in its own."""
+        """Creates and builds a sublayer, in this layer's precision unless it has its own."""
         arguments = {"dtype": self.dtype_policy} | arguments | self.quantized.get(name, {})
         layer = make(name=name, **arguments)
         layer.build(input_shape)

@@ -11,23 +11,23 @@ from keras_gimlp.layers.composite import CompositeLayer
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class CycleFC(CompositeLayer):
-    """A dense layer that reads every channel from its own fixed place along one axis.
+    """A dense layer that reads each channel at its own fixed offset along one axis.
 
-    For the kernel size `k`, channel `c` is shifted by `s(c) = (c + k // 2) mod k - k // 2` pixels,
-    which is 0, 1, -1, 0, 1, -1, ... for 3, and zeros come in from outside of the image:
+    With kernel size `k`, channel `c` is shifted by `s(c) = (c + k // 2) mod k - k // 2` pixels:
+    0, 1, -1, 0, 1, -1, ... for `k = 3`. Pixels outside the image are zero.
 
         output[h, w] = sum over c of kernel[c] inputs[h, w + s(c), c] + bias    for axis "width"
         output[h, w] = sum over c of kernel[c] inputs[h + s(c), w, c] + bias    for axis "height"
 
-    It has the parameters and the multiplications of a dense layer, sees `k` pixels, and takes
+    It has as many parameters and multiplications as a dense layer, sees `k` pixels, and takes
     images of any size.
 
     Args:
-        units: Integer, channels of the output.
-        axis: `"width"` or `"height"`, along which the channels are shifted.
-        kernel_size: Integer, odd, the number of pixels that the output sees. Defaults to 3.
+        units: Integer, number of output channels.
+        axis: `"width"` or `"height"`, the axis along which channels are shifted.
+        kernel_size: Odd integer, number of pixels that an output pixel sees. Defaults to 3.
         kernel_initializer: Initializer of the kernel. Defaults to `None`, a truncated normal
-            distribution of standard deviation 0.02.
+            distribution with standard deviation 0.02.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
@@ -37,13 +37,14 @@ class CycleFC(CompositeLayer):
         `(batch, height, width, units)`.
 
     Raises:
-        ValueError: If `units` is not a positive integer, `axis` is another word, `kernel_size` is
-            not odd and positive, or the inputs are not of rank 4 with known channels.
+        ValueError: If `units` is not a positive integer, `axis` is not one of the values above,
+            `kernel_size` is not odd and positive, or the inputs are not of rank 4 with known
+            channels.
 
     Differences from the paper:
-        The paper's Figure 4 draws the shifts in another order than its released code has them; this
-        is the code's. There it is a deformable convolution with constant offsets. Its attribute
-        `sfc_h`, of kernel 1x3, shifts along the width, and `sfc_w` along the height.
+        The paper's Figure 4 draws the shifts in a different order from its released code; this
+        layer follows the code. There it is a deformable convolution with constant offsets; `sfc_h`,
+        with a 1x3 kernel, shifts along the width, and `sfc_w` along the height.
 
     Example:
 
@@ -81,14 +82,14 @@ class CycleFC(CompositeLayer):
     def build(self, input_shape):
         if len(input_shape) != 4 or input_shape[3] is None:
             raise ValueError(
-                "`CycleFC` needs `inputs` of the shape (batch, height, width, channels) with the "
-                f"channels known. Received: inputs.shape={tuple(input_shape)}"
+                "`CycleFC` needs `inputs` of shape (batch, height, width, channels) with known "
+                f"channels. Received: inputs.shape={tuple(input_shape)}"
             )
         channels = input_shape[3]
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={3: channels})
         reach = self.kernel_size // 2
         shifts = (np.arange(channels) + reach) % self.kernel_size - reach
-        # For each shift from -reach to reach, 1 for the channels that have it.
+        # One row per shift, from -reach to reach: 1 for the channels that have it.
         self.selections = (shifts == np.arange(-reach, reach + 1)[:, None]).astype("float32")
         self.dense = self.sublayer(
             keras.layers.Dense,
@@ -99,8 +100,8 @@ class CycleFC(CompositeLayer):
         )
 
     def call(self, inputs):
-        # Sums of masked slices: of seven ways to shift, the only one that is among the fastest on
-        # every backend, forwards and backwards.
+        # A sum of masked slices: of seven ways to shift, the only one that is among the fastest on
+        # every backend, forward and backward.
         reach = self.kernel_size // 2
         padding = ((0, 0), (0, 0), (reach, reach), (0, 0))
         if self.axis == "height":

@@ -1,4 +1,4 @@
-"""The gate with inhibition of the giMLPs."""
+"""The gate with inhibition of giMLPs."""
 
 import keras
 from keras import ops
@@ -9,48 +9,50 @@ from keras_gimlp.layers.inhibition import Inhibition
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class GateWithInhibition(CompositeLayer):
-    """Computes a gate: the factor by which the keys, queries or features of a layer are multiplied.
+    """Computes a gate: the factor that multiplies the keys, queries or features of a layer.
 
         i = GELU(inputs W_g + b_g)
         s = i W_i + b_i
         gate = GELU(s - inhibition * max s) + 1
 
-    The threshold, a share of the largest `s`, inhibits whatever does not stand out. `W_i` and `b_i`
-    start at zero, so that a new gate is 1 everywhere and a pretrained model that is given gates
-    starts as what it was.
+    The threshold, a fraction of the largest `s`, inhibits whatever does not stand out. `W_i` and
+    `b_i` start at zero, so a new gate is 1 everywhere and adding gates to a pretrained model leaves
+    its outputs unchanged.
 
     Args:
-        units: Integer, channels of the gate. Defaults to `None`, the channels of the inputs.
-        hidden_units: Integer, channels of `i`. Fewer than `units` make a gate of low rank. Defaults
-            to `None`, the same as `units`.
-        inhibition: Float in [0, 1], share of the maximum that is subtracted. Defaults to 0.3.
-        scope: `"example"`, `"token"` or `"batch"`, over what the maximum is taken; see
+        units: Integer, channels of the gate. Defaults to `None`, as many as the inputs have.
+        hidden_units: Integer, channels of `i`. Fewer than `units` make a low-rank gate. Defaults to
+            `None`, the same as `units`.
+        inhibition: Float in [0, 1], fraction of the maximum to subtract. Defaults to 0.3.
+        scope: `"example"`, `"token"` or `"batch"`, what the maximum is taken over; see
             `Inhibition`. Defaults to `"example"`.
-        activation: Activation in both places, a name or a function. The paper finds that one with
-            a short and smooth negative tail works best. One that is not 0 at 0 makes a new gate
-            start at another value than 1. Defaults to `"gelu"`, the exact one.
-        residual: Whether 1 is added, as at the paper's keys and queries; without it the gate is as
-            in its Figure 2, left, and multiplies by about 0 in the beginning. Defaults to `True`.
-        gates: Integer, how many gates to compute of the same inputs, each with its own weights;
-            their `W_g` are one matrix. Defaults to 1.
+        activation: Activation in both places, a name or a function. The paper finds that a short,
+            smooth negative tail works best. Unless it is 0 at 0, a new gate does not start at 1.
+            Defaults to `"gelu"`, the exact GELU.
+        residual: Whether to add 1, as the paper does for keys and queries. Without it, the gate is
+            that of the paper's Figure 2 (left), and multiplies by about 0 at first. Defaults to
+            `True`.
+        gates: Integer, number of gates to compute from the same inputs, each with its own weights;
+            their `W_g` form one matrix. Defaults to 1.
         kernel_initializer: Initializer of `W_i`. Defaults to `"zeros"`.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
         inputs: Tensor of shape `(batch, ..., channels)`: tokens or images.
         mask: Optional boolean tensor of the shape of `inputs` without the channels, true where
-            there is a token. A masked token takes no part in the maximum, but for scope `"batch"`.
+            there is a token. The maximum ignores masked tokens, except with `scope="batch"`.
 
     Output shape:
-        `(batch, ..., gates * units)`, one gate after the other.
+        `(batch, ..., gates * units)`, one gate after another.
 
     Raises:
         ValueError: If `units`, `hidden_units` or `gates` is not a positive integer, `inhibition` is
-            outside of [0, 1], `scope` is another word, or the channels of the inputs are unknown.
+            outside [0, 1], `scope` is not one of the values above, or the number of channels is
+            unknown.
 
     Differences from the paper:
         The released code takes the maximum over the whole batch, padding included
-        (`scope="batch"`), and starts `W_i` at a standard deviation of 0.02.
+        (`scope="batch"`), and initializes `W_i` with a standard deviation of 0.02.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The subtracted threshold of the gate with inhibition."""
+"""The threshold that the gate with inhibition subtracts."""
 
 import keras
 from keras import ops
@@ -8,33 +8,32 @@ SCOPES = ("example", "token", "batch")
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class Inhibition(keras.layers.Layer):
-    """Subtracts a share of the largest value from all values.
+    """Subtracts a fraction of the largest value from all values.
 
         output = inputs - inhibition * max inputs
 
     Args:
-        inhibition: Float in [0, 1], the share. Defaults to 0.3.
-        scope: Over what the maximum is taken. `"example"`: over the unmasked positions and the
-            channels of one example. `"token"`: over the channels of one position. `"batch"`: over
-            everything, masked positions and other examples too, so that an output depends on what
-            it happens to be batched with; for parity with the released code. Defaults to
-            `"example"`.
+        inhibition: Float in [0, 1], the fraction. Defaults to 0.3.
+        scope: What the maximum is taken over. `"example"`: the unmasked positions and all channels
+            of an example. `"token"`: the channels of a position. `"batch"`: everything, including
+            masked positions and other examples, so that an output depends on the rest of its batch;
+            for parity with the released code. Defaults to `"example"`.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
         inputs: Tensor of shape `(batch, ..., channels)`: tokens, images, or anything of rank 2 or
             more.
         mask: Optional boolean tensor of the shape of `inputs` without the channels, true where
-            there is a token. Where an example has none, nothing is subtracted from it.
+            there is a token. Nothing is subtracted from an example that has none.
 
     Output shape:
-        That of `inputs`.
+        Same as `inputs`.
 
     Raises:
-        ValueError: If `inhibition` is outside of [0, 1], or `scope` is another word.
+        ValueError: If `inhibition` is outside [0, 1], or `scope` is not one of the values above.
 
     Differences from the paper:
-        The released code always takes the maximum over the whole batch, `scope="batch"` here.
+        The released code always takes the maximum over the whole batch (`scope="batch"`).
 
     Example:
 

@@ -7,7 +7,7 @@ from keras_gimlp.layers.composite import CompositeLayer
 from keras_gimlp.layers.spatial_projection import SpatialProjection
 from keras_gimlp.layers.toeplitz_projection import ToeplitzProjection, check_tokens
 
-FORMS = {  # how `f(v)` gates: the other half of the channels in "split", else `v` itself
+FORMS = {  # how `f(v)` gates the other half of the channels ("split"), or `v` itself
     "split": ops.multiply,
     "multiplicative": ops.multiply,
     "additive": ops.add,
@@ -17,46 +17,48 @@ FORMS = {  # how `f(v)` gates: the other half of the channels in "split", else `
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class SpatialGatingUnit(CompositeLayer):
-    """Gates one half of the channels with a linear mix over tokens of the other half.
+    """Gates half of the channels with the other half, mixed linearly across tokens.
 
-    With `u, v` the halves of the input's channels, `W` the `(tokens, tokens)` spatial weights and
-    `b` one bias per token:
+    With `u` and `v` the halves of the input channels, `W` the `(tokens, tokens)` spatial weights
+    and `b` one bias per token:
 
         f(v) = W LayerNorm(v) + b
         output = u * f(v)
 
-    `W` starts near zero and `b` at one, so that the unit starts as `output = u` and a new block as
-    an ordinary feed-forward block. The paper's other forms do not split the channels, and `v` is
-    the whole input:
+    `W` starts near zero and `b` at one, so the unit starts as `output = u`, and a new block as an
+    ordinary feed-forward block. The paper's other forms do not split the channels; `v` is the whole
+    input:
 
         output = v * f(v)    form="multiplicative"
         output = v + f(v)    form="additive"
         output = f(v)        form="linear"
 
-    With `spatial="toeplitz"` all pairs of tokens at the same distance share a weight, `W_ij =
-    w_(i-j)`, of which there are `2 sequence_length - 1`. Fewer tokens than `sequence_length` take
-    the leading block of `W` and the first biases, so that one unit serves all lengths.
+    With `spatial="toeplitz"`, `W_ij = w_(i-j)`: pairs of tokens at the same relative position share
+    one of `2 sequence_length - 1` weights. Shorter inputs use the leading block of `W` and the
+    first biases, so one unit serves all lengths.
 
     Args:
-        spatial: `"dense"` for any `W`, `"toeplitz"` for `W_ij = w_(i-j)`. Defaults to `"dense"`.
+        spatial: `"dense"` for an unconstrained `W`, `"toeplitz"` for `W_ij = w_(i-j)`. Defaults to
+            `"dense"`.
         form: `"split"`, `"multiplicative"`, `"additive"` or `"linear"`. Defaults to `"split"`.
-        sequence_length: Integer, the most tokens: needed by `"toeplitz"`. `"dense"` takes the
-            number of tokens that the layer is built with, and `None` here. Defaults to `None`.
+        sequence_length: Integer, maximum number of tokens for `"toeplitz"`, which requires it.
+            `None` for `"dense"`, which takes the number of tokens that it is built with. Defaults
+            to `None`.
         epsilon: Float, added to the variance in the layer normalization of `v`. Defaults to `1e-5`.
         kernel_initializer: Initializer of the spatial weights. Defaults to `None`, a normal
-            distribution of standard deviation 1e-6.
+            distribution with standard deviation 1e-6.
         bias_initializer: Initializer of the spatial bias. Defaults to `None`, ones where `f(v)`
-            multiplies, and zeros for `"additive"` and `"linear"`, which so start as `output = v`
+            multiplies and zeros for `"additive"` and `"linear"`, which then start as `output = v`
             and `output = 0`.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
-        inputs: Tensor of shape `(batch, tokens, channels)`. `"dense"`: `tokens` is fixed when the
-            layer is built, since `W` has a row and a column for each. `"toeplitz"`: any number up
-            to `sequence_length`, which may differ from call to call. `channels` is even if split.
-        gate_addend: Optional tensor of the shape of the output, added to `f(v)` before it
-            multiplies: `output = u * (W LayerNorm(v) + b + gate_addend)`. aMLP passes the output of
-            its `TinyAttention` here.
+        inputs: Tensor of shape `(batch, tokens, channels)`. `"dense"` fixes `tokens` when the layer
+            is built; with `"toeplitz"` it may vary between calls, up to `sequence_length`.
+            `channels` must be even to be split.
+        gate_addend: Optional tensor of the output's shape, added to `f(v)`:
+            `output = u * (W LayerNorm(v) + b + gate_addend)`. aMLP passes the output of its
+            `TinyAttention` here.
         mask: Optional boolean tensor of shape `(batch, tokens)`, true where there is a token. A
             masked token contributes nothing to the gates of the others.
 
@@ -65,18 +67,19 @@ class SpatialGatingUnit(CompositeLayer):
         split.
 
     Raises:
-        ValueError: If `spatial` or `form` is another word, `sequence_length` is not what `spatial`
-            needs, the inputs are not of rank 3, their channels, or for `"dense"` their tokens, are
-            unknown, the channels are odd and split, or the tokens are more than `sequence_length`.
+        ValueError: If `spatial` or `form` is not one of the values above, `sequence_length` is not
+            what `spatial` requires, the inputs are not of rank 3, the number of channels (or of
+            tokens, for `"dense"`) is unknown, an odd number of channels is to be split, or there
+            are more than `sequence_length` tokens.
 
     Differences from the paper:
-        The paper calls the initial spatial weights near zero and gives no figure; 1e-6 is timm's.
-        The epsilon, which the paper does not give either, is timm's too. The paper has no mask, and
-        one length for a model. For its forms without a split it gives neither the place of the
-        normalization, here inside of `f` as in the split one, nor the initial bias.
+        The paper says only that the spatial weights start near zero, and gives no epsilon; 1e-6 and
+        1e-5 are timm's. It has no mask, and one length per model. For the forms without a split it
+        does not say where the normalization goes, here inside `f` as in the split form, nor how the
+        bias starts.
 
-    Low-rank adaptation and quantization reach the weights of `"dense"`. Those of `"toeplitz"`, two
-    values per token, are left as they are.
+    Low-rank adaptation and quantization apply to the weights of `"dense"`. Those of `"toeplitz"`,
+    two values per token, are left as they are.
 
     Example:
 
@@ -119,15 +122,15 @@ class SpatialGatingUnit(CompositeLayer):
             )
         if spatial == "dense" and sequence_length is not None:
             raise ValueError(
-                '`sequence_length` must be None with spatial="dense", which mixes as many tokens '
-                f"as it is built with. Received: sequence_length={sequence_length}"
+                '`sequence_length` must be None with spatial="dense", which takes the number of '
+                f"tokens that it is built with. Received: sequence_length={sequence_length}"
             )
         if spatial == "toeplitz" and not (isinstance(sequence_length, int) and sequence_length > 0):
             raise ValueError(
                 '`sequence_length` must be a positive integer with spatial="toeplitz". '
                 f"Received: sequence_length={sequence_length}"
             )
-        # The attribute `spatial` is the sublayer: files of weights know it by that name.
+        # The attribute `spatial` is the sublayer: weights files use that name.
         self.form = form
         self.sequence_length = sequence_length
         self.epsilon = epsilon
@@ -144,14 +147,14 @@ class SpatialGatingUnit(CompositeLayer):
         if len(input_shape) != 3 or None in input_shape[2 if toeplitz else 1 :]:
             known = "channels" if toeplitz else "tokens and channels"
             raise ValueError(
-                "`SpatialGatingUnit` needs `inputs` of the shape (batch, tokens, channels) with "
-                f"{known} known. Received: inputs.shape={tuple(input_shape)}"
+                "`SpatialGatingUnit` needs `inputs` of shape (batch, tokens, channels) with known "
+                f"{known}. Received: inputs.shape={tuple(input_shape)}"
             )
         _, tokens, channels = input_shape
         if self.form == "split" and channels % 2:
             raise ValueError(
-                "`SpatialGatingUnit` gates one half of the channels with the other, so the "
-                f"channels of `inputs` must be even. Received: inputs.shape={tuple(input_shape)}"
+                "`SpatialGatingUnit` gates half of the channels with the other half, so their "
+                f"number must be even. Received: inputs.shape={tuple(input_shape)}"
             )
         self.input_spec = keras.layers.InputSpec(
             ndim=3, axes={2: channels} if toeplitz else {1: tokens, 2: channels}

@@ -6,20 +6,20 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class SpatialProjection(keras.layers.Dense):
-    """Mixes tokens with any matrix: the part of a `SpatialGatingUnit` that has its weights.
+    """Mixes tokens with an unconstrained matrix: the spatial weights of a `SpatialGatingUnit`.
 
         output_i = sum_j kernel_ji inputs_j + b_i
 
-    It is a `keras.layers.Dense` over the tokens in place of the channels. Low-rank adaptation and
-    quantization to int8, int4 and float8 reach its kernel.
+    It is a `keras.layers.Dense` over tokens instead of channels. Low-rank adaptation and
+    quantization to int8, int4 and float8 apply to its kernel.
 
     Args:
-        units: Integer, tokens of the output.
+        units: Integer, number of output tokens.
         **kwargs: Arguments of `keras.layers.Dense`.
 
     Call arguments:
-        inputs: Tensor of shape `(batch, tokens, channels)`, with as many tokens as it was built
-            with.
+        inputs: Tensor of shape `(batch, tokens, channels)`, with the number of tokens that it was
+            built with.
 
     Output shape:
         `(batch, units, channels)`.
@@ -37,13 +37,13 @@ class SpatialProjection(keras.layers.Dense):
         return x if self.activation is None else self.activation(x)
 
     def quantized_call(self, inputs, training=None):
-        # Keras' quantized products are over the last axis.
+        # Keras' quantized products contract the last axis.
         x = super().quantized_call(ops.transpose(inputs, (0, 2, 1)), training=training)
         return ops.transpose(x, (0, 2, 1))
 
     def quantize(self, mode=None, type_check=True, config=None):
-        # Keras quantizes no subclass of `Dense` unless told to. GPTQ and AWQ calibrate on the
-        # inputs' last axis, which is not that of the tokens: they are left to refuse.
+        # By default, Keras refuses subclasses of `Dense`. GPTQ and AWQ stay refused, since they
+        # calibrate on the last axis of the inputs: the channels, not the tokens.
         type_check = type_check and mode in ("gptq", "awq")
         super().quantize(mode, type_check=type_check, config=config)
 

@@ -1,4 +1,4 @@
-"""The weighted sum with which CycleMLP fuses its branches."""
+"""The weighted sum that fuses CycleMLP's branches."""
 
 import functools
 
@@ -12,33 +12,33 @@ add = functools.partial(functools.reduce, ops.add)  # `sum` would add a zero fir
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class SplitAttention(CompositeLayer):
-    """Sums branches, weighted for each example and channel by what the branches hold on average.
+    """Sums branches with weights per example and channel, computed from their spatial averages.
 
     With `n` branches `x_1 ... x_n`:
 
         a = mean over height and width of x_1 + ... + x_n
-        w = softmax over the branches of (GELU(a W_1 + b_1) W_2 + b_2)    # n weights a channel
+        w = softmax over the branches of (GELU(a W_1 + b_1) W_2 + b_2)    # n weights per channel
         output = w_1 * x_1 + ... + w_n * x_n
 
     Args:
-        reduction: Integer, by which the hidden layer has fewer channels than a branch. Defaults
-            to 4.
+        reduction: Integer, factor by which the hidden layer has fewer channels than a branch.
+            Defaults to 4.
         kernel_initializer: Initializer of both kernels. Defaults to `None`, a truncated normal
-            distribution of standard deviation 0.02.
+            distribution with standard deviation 0.02.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
-        inputs: List of tensors, each of the same shape `(batch, height, width, channels)`.
+        inputs: List of two or more tensors of the same shape `(batch, height, width, channels)`.
 
     Output shape:
         `(batch, height, width, channels)`.
 
     Raises:
-        ValueError: If `reduction` is not a positive integer, or the inputs are not a list of
-            tensors of rank 4 with the same known channels, at least `reduction`.
+        ValueError: If `reduction` is not a positive integer, or the inputs are not a list of two or
+            more tensors of rank 4 with the same known number of channels, at least `reduction`.
 
     Differences from the paper:
-        None known. The columns of `W_2` run over the branches first, as in the released code.
+        None known. The columns of `W_2` run over the branches fastest, as in the released code.
 
     Example:
 
@@ -53,7 +53,7 @@ class SplitAttention(CompositeLayer):
 
     Reference:
         Chen et al., "CycleMLP: A MLP-like Architecture for Dense Prediction" (2021),
-        arXiv:2107.10224; the attention over splits is that of ResNeSt, arXiv:2004.08955.
+        arXiv:2107.10224; split attention is from ResNeSt, arXiv:2004.08955.
     """
 
     def __init__(self, reduction=4, *, kernel_initializer=None, **kwargs):
@@ -72,8 +72,8 @@ class SplitAttention(CompositeLayer):
         channels = {shape[-1] for shape in shapes}
         if len(shapes) < 2 or channels == {None} or len(channels) > 1 or len(shapes[0]) != 4:
             raise ValueError(
-                "`SplitAttention` needs a list of two or more `inputs`, each of the shape (batch, "
-                "height, width, channels) with the same known channels. "
+                "`SplitAttention` needs a list of two or more `inputs`, each of shape (batch, "
+                "height, width, channels) with the same known number of channels. "
                 f"Received: shapes={input_shape}"
             )
         (channels,) = channels

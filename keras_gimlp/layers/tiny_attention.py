@@ -14,8 +14,8 @@ class TinyAttention(CompositeLayer):
         output  = softmax(q kᵀ / sqrt(attention_dim)) v W_o + b_o
 
     Args:
-        units: Integer, channels of the output. In aMLP half of `ffn_dim`, so that the output can
-            be added to the gate of a `SpatialGatingUnit`.
+        units: Integer, number of output channels. In aMLP, half of `ffn_dim`, so that the output
+            can be added to the gate of a `SpatialGatingUnit`.
         attention_dim: Integer, size of the head. Defaults to 64.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
@@ -62,8 +62,8 @@ class TinyAttention(CompositeLayer):
     def build(self, input_shape):
         if len(input_shape) != 3 or input_shape[2] is None:
             raise ValueError(
-                "`TinyAttention` needs `inputs` of the shape (batch, tokens, channels) with the "
-                f"channels known. Received: inputs.shape={tuple(input_shape)}"
+                "`TinyAttention` needs `inputs` of shape (batch, tokens, channels) with known "
+                f"channels. Received: inputs.shape={tuple(input_shape)}"
             )
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={2: input_shape[2]})
         attended = (None, None, self.attention_dim)

@@ -1,4 +1,4 @@
-"""The mix over tokens whose weights depend on the distance of two tokens alone."""
+"""The projection over tokens whose weights depend only on relative positions."""
 
 import keras
 from keras import ops
@@ -6,15 +6,15 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class ToeplitzProjection(keras.layers.Layer):
-    """Mixes tokens with a Toeplitz matrix: the part of a `SpatialGatingUnit` that has its weights.
+    """Mixes tokens with a Toeplitz matrix: the spatial weights of a `SpatialGatingUnit`.
 
         output_i = sum_j w_(i-j) inputs_j + b_i
 
-    Of `sequence_length` tokens there are `2 sequence_length - 1` distances: `kernel[r +
-    sequence_length - 1]` is `w_r`. Fewer tokens use the values in the middle.
+    `sequence_length` tokens have `2 sequence_length - 1` relative positions: `kernel[r +
+    sequence_length - 1]` is `w_r`. Shorter inputs use the values in the middle.
 
     Args:
-        sequence_length: Integer, the most tokens.
+        sequence_length: Integer, maximum number of tokens.
         kernel_initializer: Initializer of `w`.
         bias_initializer: Initializer of `b`.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
@@ -23,7 +23,7 @@ class ToeplitzProjection(keras.layers.Layer):
         inputs: Tensor of shape `(batch, tokens, channels)`.
 
     Output shape:
-        That of `inputs`.
+        Same as `inputs`.
     """
 
     def __init__(self, sequence_length, kernel_initializer, bias_initializer, **kwargs):
@@ -46,9 +46,9 @@ class ToeplitzProjection(keras.layers.Layer):
         return ops.matmul(self.matrix(tokens), inputs) + bias
 
     def matrix(self, tokens):
-        """Returns the `(tokens, tokens)` weights: row i is the row above, one to the right."""
+        """Returns the `(tokens, tokens)` weights: each row is the one above, one to the right."""
         n, m = self.sequence_length, tokens
-        # A row is one value shorter than what is repeated, so each starts one value earlier. A
+        # A row is one value shorter than the repeated pattern, so each starts one value earlier. A
         # gather is slower for many tokens on PyTorch, and no faster elsewhere.
         row = ops.pad(ops.flip(self.kernel[n - m : n + m - 1], 0), [(0, 1)])  # (2 N,)
         rows = ops.reshape(ops.tile(row, (m,))[: m * (2 * m - 1)], (m, 2 * m - 1))
@@ -68,7 +68,7 @@ class ToeplitzProjection(keras.layers.Layer):
 
 
 def check_tokens(shape, sequence_length):
-    """Raises `ValueError` where the tokens in a shape are known and too many."""
+    """Raises `ValueError` if a shape is known to have more than `sequence_length` tokens."""
     if shape[1] is not None and shape[1] > sequence_length:
         raise ValueError(
             f"`inputs` must have at most `sequence_length` tokens, {sequence_length}. "

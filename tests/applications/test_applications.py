@@ -97,7 +97,7 @@ def test_help_for_a_size_says_what_it_is_and_what_its_defaults_are():
     assert "Table 1 of arXiv:2105.08050." in text
     assert "depth: Integer, number of blocks. Defaults to 30." in text
     assert re.search(r"Survival is `1 - drop_path_rate`\.\s+Defaults to 0\.05\.\n", text)
-    assert "Integer, pixels, the side of a patch. Defaults to 16." in text
+    assert "Integer, side of a patch in pixels. Defaults to 16." in text
     for name, (parameters, _, _) in PUBLISHED.items():
         doc = inspect.getdoc(getattr(applications, name))
         assert doc.startswith(f"{name}: ")

@@ -460,7 +460,7 @@ def test_a_spatial_projection_trains_its_float8_scales_and_refuses_to_be_calibra
     ("shape", "message"),
     [
         ((2, 6, 7), "must be even. Received: inputs.shape=\\(2, 6, 7\\)"),
-        ((None, None, 8), "tokens and channels known. Received: inputs.shape=\\(None, None, 8\\)"),
+        ((None, None, 8), "known tokens and channels. Received: inputs.shape=\\(None, None, 8\\)"),
         ((2, 8), "\\(batch, tokens, channels\\)"),
     ],
 )
@@ -470,7 +470,7 @@ def test_spatial_gating_unit_refuses_shapes_that_it_cannot_gate(shape, message):
 
 
 def test_a_toeplitz_unit_refuses_unknown_channels():
-    with pytest.raises(ValueError, match="with channels known. Received: .*None, 6, None"):
+    with pytest.raises(ValueError, match="with known channels. Received: .*None, 6, None"):
         layers.SpatialGatingUnit("toeplitz", sequence_length=6).build((None, 6, None))
 
 
@@ -512,7 +512,7 @@ def test_tiny_attention_refuses_sizes_that_are_not_positive_integers(arguments):
 
 
 def test_tiny_attention_refuses_unknown_channels():
-    with pytest.raises(ValueError, match="channels known"):
+    with pytest.raises(ValueError, match="known channels"):
         layers.TinyAttention(4).build((None, 6, None))
 
 
