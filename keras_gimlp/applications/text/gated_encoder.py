@@ -20,7 +20,7 @@ DESCRIPTION = """\
         i = GELU(h W_g + b_g);  s = i W_i + b_i;  g = GELU(s - inhibition * max s) + 1
         query = g_q * (h W_q + b_q);  key = g_k * (h W_k + b_k)
 
-    The gates start at 1, so a pretrained encoder starts as what it was. It is a
+    The gates start at 1, which leaves the outputs of a pretrained encoder unchanged. The model is a
     `keras_hub.models.Backbone` and works with KerasHub's tokenizers, preprocessors and tasks.
 
     Args:
@@ -44,12 +44,13 @@ ARGUMENTS = {
     "max_sequence_length": "Integer, maximum tokens per example.",
     "num_segments": "Integer, number of segment ids.",
     "bucket_size": "Integer, number of buckets of relative positions in each direction.",
-    "inhibition": "Float in [0, 1], share of the maximum that a gate subtracts. Defaults to 0.3.",
+    "inhibition": "Float in [0, 1], fraction of the maximum that a gate subtracts. Defaults to "
+    "0.3.",
     "gate_query": "Whether the queries are gated. Defaults to `True`.",
     "gate_key": "Whether the keys are gated. Defaults to `True`.",
     "gated_layers": "Integer, how many layers are gated, counted from the last one. Defaults to "
     "`None`, all of them.",
-    "scope": '`"example"`, `"token"` or `"batch"`, over what the maximum is taken; see '
+    "scope": '`"example"`, `"token"` or `"batch"`, what the maximum is taken over; see '
     '`keras_gimlp.layers.Inhibition`. Defaults to `"example"`.',
     "activation": 'Activation in the gates, a name or a function. Defaults to `"gelu"`.',
     "rank": "Integer, channels of `i`, for low-rank gates. Defaults to `None`, `hidden_dim`.",

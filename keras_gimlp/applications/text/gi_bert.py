@@ -23,8 +23,8 @@ class giBERT(GatedEncoder, keras_hub.models.BertBackbone):
 
     Differences from the paper:
         The released code takes the maximum over the whole batch, padding included
-        (`scope="batch"`), starts the gates' weights at a standard deviation of 0.02, and gates one
-        layer fewer than it is told.
+        (`scope="batch"`), initializes gate weights with a standard deviation of 0.02, and gates one
+        layer fewer than requested.
 
     Example:
 

@@ -25,9 +25,9 @@ class giDeBERTaV3(GatedEncoder, keras_hub.models.DebertaV3Backbone):
 
     Differences from the paper:
         The released code takes the maximum over the whole batch, padding included
-        (`scope="batch"`), starts the gates' weights at a standard deviation of 0.02, and gates one
-        layer fewer than it is told. With `scope="batch"`, this model computes padding as that code
-        does, so that the maximum agrees also where it lies in padding.
+        (`scope="batch"`), initializes gate weights with a standard deviation of 0.02, and gates one
+        layer fewer than requested. With `scope="batch"`, this model computes padding as that code
+        does, so that the maximum agrees even where it lies in padding.
 
     Example:
 

@@ -21,8 +21,8 @@ class giRoBERTa(GatedEncoder, keras_hub.models.RobertaBackbone):
 
     Differences from the paper:
         The released code takes the maximum over the whole batch, padding included
-        (`scope="batch"`), starts the gates' weights at a standard deviation of 0.02, and gates one
-        layer fewer than it is told. With `scope="batch"`, outputs differ from the gated RoBERTa of
+        (`scope="batch"`), initializes gate weights with a standard deviation of 0.02, and gates one
+        layer fewer than requested. With `scope="batch"`, outputs differ from the gated RoBERTa of
         transformers where the maximum lies in padding (by up to 0.0052 in the recorded model of
         the tests): padding has a position embedding of its own there, which KerasHub's encoder
         does not have. In the other scopes, padding plays no part.
