@@ -173,7 +173,14 @@ def with_defaults(docstring, defaults):
         if entry is None:
             continue
         text = re.sub(r"\s+", " ", entry[0]).strip()
-        text = re.sub(r" Defaults to \S+\.$", "", text) + f" Defaults to {value}."
+        text = re.sub(r" Defaults to \S+\.$", "", text) + f" Defaults to {as_code(value)}."
         lines = textwrap.wrap(text, 92, initial_indent=" " * 4, subsequent_indent=" " * 8)
         docstring = docstring.replace(entry[0], "\n".join(lines))
     return docstring
+
+
+def as_code(value):
+    """Returns a default as docstrings show it: numbers are plain, strings and names are code."""
+    if isinstance(value, str):
+        return f'`"{value}"`'
+    return f"`{value}`" if value is None or isinstance(value, bool) else str(value)

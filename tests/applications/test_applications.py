@@ -98,6 +98,7 @@ def test_help_for_a_size_says_what_it_is_and_what_its_defaults_are():
     assert "depth: Integer, number of blocks. Defaults to 30." in text
     assert re.search(r"Survival is `1 - drop_path_rate`\.\s+Defaults to 0\.05\.\n", text)
     assert "Integer, side of a patch in pixels. Defaults to 16." in text
+    assert 'Defaults to `"gate"`.' in inspect.getdoc(applications.giCycleMLP_B1)
     for name, (parameters, _, _) in PUBLISHED.items():
         doc = inspect.getdoc(getattr(applications, name))
         assert doc.startswith(f"{name}: ")
