@@ -15,6 +15,9 @@ compiled = tempfile.TemporaryDirectory()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+if os.environ.get("KERAS_BACKEND") == "jax":
+    # XLA takes longer to make the code of a small model fast than the test takes to run it slowly.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if importlib.util.find_spec("torch"):
     import torch  # noqa: F401  before TensorFlow: the other way round can crash the process
 

@@ -14,6 +14,7 @@ from keras_gimlp import applications
 from tests.conftest import JIT
 from tests.counting import count_macs
 from tests.families import EVERY_FAMILY, FAMILIES, images, run, tiny
+from tests.training import unmoved
 
 # Parameters, multiply-accumulates, and the digits to which these are published, per model.
 PUBLISHED = {
@@ -236,12 +237,8 @@ def test_decode_predictions_wants_the_thousand_classes_of_imagenet():
 @EVERY_FAMILY
 def test_every_trainable_weight_moves_in_one_step(family):
     model = tiny(family, classes=3)
-    before = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
-    optimizer = keras.optimizers.Adam(0.01, epsilon=1e-12)
-    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=JIT)
-    model.fit(images(6, 8, 8, 3), np.arange(6) % 3, verbose=0)
-    for variable, old in zip(model.trainable_variables, before, strict=True):
-        assert np.abs(ops.convert_to_numpy(variable) - old).max() > 1e-4, variable.path
+    labels = np.arange(6) % 3
+    assert unmoved(model, images(6, 8, 8, 3), labels, "sparse_categorical_crossentropy") == []
 
 
 @EVERY_FAMILY
@@ -288,7 +285,7 @@ def test_mixed_precision_trains_and_classifies_in_float32(family, policy):
     keras.config.set_dtype_policy(policy)
     model = tiny(family, classes=3, drop_path_rate=0.1)
     assert model.get_layer("norm").compute_dtype == policy.removeprefix("mixed_")
-    model.compile("adamw", "sparse_categorical_crossentropy", jit_compile=JIT)
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=JIT)
     history = model.fit(images(6, 8, 8, 3), np.arange(6) % 3, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     assert keras.backend.standardize_dtype(model(images(2, 8, 8, 3)).dtype) == "float32"
@@ -299,7 +296,7 @@ def test_model_compiles_just_in_time(family):
     model = tiny(family, classes=3, drop_path_rate=0.1)
     # Keras runs torch eagerly by default; XLA compiles on the other two.
     model.compile(
-        "adamw",
+        "sgd",
         "sparse_categorical_crossentropy",
         jit_compile=keras.backend.backend() != "torch",
     )

@@ -14,6 +14,7 @@ from keras_hub.src.utils import preset_utils
 from keras_gimlp import applications
 from tests.conftest import GOLDEN, JIT
 from tests.test_package import other_backend, python, run_examples
+from tests.training import unmoved
 
 ENCODERS = {"giBERT": "gi_bert", "giRoBERTa": "gi_roberta", "giDeBERTaV3": "gi_deberta_v3"}
 EVERY_ENCODER = pytest.mark.parametrize("name", ENCODERS)
@@ -190,12 +191,8 @@ def test_every_trainable_weight_is_reached_by_the_loss(name):
     x = tokens(name)
     outputs = model.output["sequence_output"] if name == "giBERT" else model.output
     trained = keras.Model(model.input, outputs)
-    before = [ops.convert_to_numpy(v).copy() for v in trained.trainable_variables]
-    trained.compile(keras.optimizers.Adam(0.01, epsilon=1e-12), "mse", jit_compile=JIT)
     targets = np.random.default_rng(0).normal(size=hidden(model, x).shape)
-    trained.fit(x, targets, verbose=0)
-    for variable, old in zip(trained.trainable_variables, before, strict=True):
-        assert np.abs(ops.convert_to_numpy(variable) - old).max() > 1e-4, variable.path
+    assert unmoved(trained, x, targets, "mse") == []
 
 
 @EVERY_ENCODER
@@ -275,7 +272,7 @@ def test_a_classifier_is_trained_and_found_again_in_its_preset(name, tmp_path):
     classifier = getattr(applications, f"{name}TextClassifier")(
         backbone=small(name), num_classes=2, preprocessor=None
     )
-    classifier.compile("adamw", "sparse_categorical_crossentropy", jit_compile=JIT)
+    classifier.compile("sgd", "sparse_categorical_crossentropy", jit_compile=JIT)
     x = tokens(name)
     classifier.fit(x, np.array([0, 1, 0]), shuffle=False, verbose=0)
     classifier.save_to_preset(str(tmp_path))

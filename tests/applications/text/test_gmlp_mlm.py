@@ -12,6 +12,7 @@ from keras_gimlp import applications
 from tests import reference
 from tests.counting import count_macs
 from tests.test_package import other_backend, python, run_examples
+from tests.training import unmoved
 
 SIZES = {"vocabulary_size": 23, "depth": 2, "dim": 8, "ffn_dim": 12, "sequence_length": 9}
 FORMS = ("split", "multiplicative", "additive", "linear")
@@ -252,18 +253,6 @@ def test_a_preset_saved_here_predicts_the_same_on_another_backend(tmp_path):
 # Tasks
 
 
-def moved_by_a_step(task, x, y):
-    """Trains for one step and returns the paths of the weights that did not move."""
-    before = [ops.convert_to_numpy(v).copy() for v in task.trainable_variables]
-    task.compile(keras.optimizers.Adam(0.01, epsilon=1e-12), loss=task.loss, jit_compile=False)
-    task.fit(x, y, shuffle=False, verbose=0)
-    return [
-        v.path
-        for v, old in zip(task.trainable_variables, before, strict=True)
-        if np.abs(ops.convert_to_numpy(v) - old).max() < 1e-4
-    ]
-
-
 @pytest.mark.parametrize(
     ("form", "attention_dim"), [("split", None), ("split", 4), ("additive", 4), ("linear", None)]
 )
@@ -275,7 +264,7 @@ def test_masked_language_model_is_tied_and_every_weight_is_trained(form, attenti
     embeddings = ops.convert_to_numpy(model.token_embedding.embeddings)
     expected = run(model, texts())[:, [0, 2]] @ embeddings.T
     np.testing.assert_allclose(run(task, x), expected, rtol=1e-4, atol=1e-4)
-    assert moved_by_a_step(task, x, np.array([[1, 2]] * 3)) == []
+    assert unmoved(task, x, np.array([[1, 2]] * 3), "auto") == []
 
 
 @SKIPS_OPTIMIZER
@@ -285,7 +274,7 @@ def test_a_classifier_is_trained_and_found_again_in_its_preset(attention_dim, tm
         small(attention_dim=attention_dim), num_classes=2, dropout=0.0
     )
     x = texts()
-    assert moved_by_a_step(classifier, x, np.array([0, 1, 0])) == []
+    assert unmoved(classifier, x, np.array([0, 1, 0]), "auto") == []
     classifier.save_to_preset(str(tmp_path))
     for cls in (applications.gMLPTextClassifier, keras_hub.models.TextClassifier):
         loaded = cls.from_preset(str(tmp_path), preprocessor=None)
