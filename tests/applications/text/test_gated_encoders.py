@@ -13,6 +13,7 @@ from keras_hub.src.utils import preset_utils
 
 from keras_gimlp import applications
 from tests.conftest import GOLDEN, JIT
+from tests.families import run
 from tests.test_package import other_backend, python, run_examples
 from tests.training import unmoved
 
@@ -42,9 +43,9 @@ def tokens(name):
 
 
 def hidden(model, x):
-    """Returns the last hidden states, computed eagerly."""
-    y = model(x)
-    return ops.convert_to_numpy(y["sequence_output"] if isinstance(y, dict) else y)
+    """Returns the last hidden states."""
+    y = run(model, x)
+    return y["sequence_output"] if isinstance(y, dict) else y
 
 
 def recorded(name, **kwargs):

@@ -11,6 +11,7 @@ from keras import ops
 from keras_gimlp import applications
 from tests import reference
 from tests.counting import count_macs
+from tests.families import run
 from tests.test_package import other_backend, python, run_examples
 from tests.training import unmoved
 
@@ -44,11 +45,6 @@ def texts(tokens=6, lengths=LENGTHS, seed=0):
 
 def masked(x):
     return x | {"mask_positions": np.array([[0, 2]] * len(x["token_ids"]), "int32")}
-
-
-def run(model, x):
-    """Returns the model's outputs as a NumPy array, computed eagerly."""
-    return ops.convert_to_numpy(ops.cast(model(x), "float32"))
 
 
 # The formula
@@ -129,7 +125,9 @@ def test_compiled_predictions_of_every_length_equal_the_eager_ones(attention_dim
     model = small(attention_dim=attention_dim)
     for tokens in (9, 4, 1):
         x = texts(tokens, (tokens, 1))
-        np.testing.assert_allclose(model.predict(x, verbose=0), run(model, x), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            model.predict(x, verbose=0), ops.convert_to_numpy(model(x)), rtol=1e-4, atol=1e-5
+        )
 
 
 # The paper's sizes

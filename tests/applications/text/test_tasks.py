@@ -7,6 +7,7 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications
+from tests.families import run
 from tests.test_package import python, run_examples
 from tests.training import unmoved
 
@@ -97,7 +98,7 @@ def test_outputs_are_those_of_the_equations(name, gated):
     if name == "SpanExtractor":
         mask = x["padding_mask"][:, None] == 1
         expected = np.where(mask, expected.transpose(0, 2, 1), -1e4)
-    outputs = ops.convert_to_numpy(task(x))
+    outputs = run(task, x)
     assert outputs.shape == shape
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
 
@@ -158,7 +159,7 @@ def test_logits_have_the_digits_of_float32_under_mixed_precision(name, gated):
 def test_labels_of_minus_one_do_not_count():
     task, x, labels, _ = build("TokenClassifier", gated=False)
     loss = task.evaluate(x, labels, verbose=0)
-    scores = ops.convert_to_numpy(task(x)).astype("float64")
+    scores = run(task, x).astype("float64")
     log = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
     counted = labels != -1
     expected = -np.take_along_axis(log, labels[..., None] * counted[..., None], -1)[..., 0]
@@ -171,9 +172,7 @@ def test_a_saved_preset_is_the_same_task(name, tmp_path):
     task.save_to_preset(str(tmp_path))
     loaded = type(task).from_preset(str(tmp_path))
     assert loaded.get_config().keys() == task.get_config().keys()
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(loaded(x)), ops.convert_to_numpy(task(x)), rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(run(loaded, x), run(task, x), rtol=1e-5, atol=1e-6)
 
 
 @EVERY_HEAD
