@@ -237,7 +237,7 @@ def segmenter():
 
 
 def outputs_of(task, x):
-    # Not `run`: a detector predicts boxes, from more than it computes.
+    # Not `run`: what a detector predicts is decoded from these.
     return [ops.convert_to_numpy(y) for y in keras.tree.flatten(task(x))]
 
 
