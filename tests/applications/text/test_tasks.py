@@ -218,14 +218,16 @@ def test_a_head_in_a_new_process_knows_every_preset_of_ours(tmp_path):
     text_gmlp = applications.gMLP_MLM(vocabulary_size=50, depth=1, dim=8, ffn_dim=16)
     backbone(gated=True).save_to_preset(str(tmp_path / "gated"))
     text_gmlp.save_to_preset(str(tmp_path / "gmlp"))
-    python(
+    output = python(
         "import sys\n"
         "from keras_gimlp import applications\n"
         "for preset in sys.argv[1:]:\n"
-        "    applications.TokenClassifier.from_preset(preset, num_classes=3)\n",
+        "    head = applications.TokenClassifier.from_preset(preset, num_classes=3)\n"
+        "    print(type(head.backbone).__name__)\n",
         tmp_path / "gated",
         tmp_path / "gmlp",
     )
+    assert output.split() == ["giBERT", "gMLP_MLM"]
 
 
 @pytest.mark.parametrize(
