@@ -4,8 +4,9 @@ Importing this package needs `keras` and the backend that `KERAS_BACKEND` names,
 """
 
 from keras_gimlp import applications as applications
+from keras_gimlp import distribution as distribution
 from keras_gimlp import layers as layers
 from keras_gimlp import weights as weights
 
-__all__ = ["applications", "layers", "weights"]
+__all__ = ["applications", "distribution", "layers", "weights"]
 __version__ = "0.1.0"

@@ -17,7 +17,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 if os.environ.get("KERAS_BACKEND") == "jax":
     # XLA takes longer to make the code of a small model fast than the test takes to run it slowly.
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    # Four devices, which are threads of this process, for models that devices share.
+    flags = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=4"
+    os.environ.setdefault("XLA_FLAGS", flags)
 if importlib.util.find_spec("torch"):
     import torch  # noqa: F401  before TensorFlow: the other way round can crash the process
 
@@ -30,6 +32,17 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 # To compile a small model by XLA takes TensorFlow longer than the test that trains it. One test a
 # family does, and those of the layers.
 JIT = False if keras.backend.backend() == "tensorflow" else "auto"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out the tests that are about other backends."""
+
+    def applies(item):
+        mark = item.get_closest_marker("backends")
+        return mark is None or keras.backend.backend() in mark.args
+
+    config.hook.pytest_deselected(items=[item for item in items if not applies(item)])
+    items[:] = filter(applies, items)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,8 @@ class Inhibition(keras.layers.Layer):
         scope: What the maximum is taken over. `"example"`: the unmasked positions and all channels
             of an example. `"token"`: the channels of a position. `"batch"`: everything, including
             masked positions and other examples, so that an output depends on the rest of its batch;
-            for parity with the released code. Defaults to `"example"`.
+            for parity with the released code. On several devices, that is the whole batch on JAX,
+            and a device's part of it on TensorFlow and PyTorch. Defaults to `"example"`.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
