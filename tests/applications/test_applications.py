@@ -11,8 +11,8 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications
+from recipes.common.counting import count_macs
 from tests.conftest import JIT
-from tests.counting import count_macs
 from tests.families import EVERY_FAMILY, FAMILIES, images, run, tiny
 from tests.training import unmoved
 
