@@ -58,7 +58,7 @@ def main(arguments=None):
     from recipes.common import devices
     from recipes.text import fine_tuning, glue_tasks
 
-    devices.prepare(config.precision, config.seed)
+    devices.prepare_training(config)
     data = glue_tasks.load(config)
     study = fine_tuning.Study("glue", config)
     for job in study.missing():

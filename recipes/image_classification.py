@@ -29,15 +29,15 @@ def main(arguments=None):
     # Not at the top of the file: --help would wait for them.
     import keras
 
-    from recipes.common import devices, optimizers, runs, streams
+    from recipes.common import devices, distribution, optimizers, runs, streams
     from recipes.images import datasets, models
 
+    devices.prepare_training(config, models.builder(config))
     name = f"{config.config}-{config.model}-{keras.backend.backend()}-seed{config.seed}"
     folder = pathlib.Path(config.run_dir or f"runs/{name}")
     if runs.completed(folder, config):
         print(f"This run is complete: {folder}\n{(folder / 'summary.json').read_text()}")
         return
-    devices.prepare(config.precision, config.seed)
     data = datasets.load(config.data, config.data_dir, config.train_split, config.test_split)
     steps = streams.count_steps(config, data.train_size)
     model = models.build(config, data)
@@ -55,14 +55,14 @@ def main(arguments=None):
         loss=keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=config.label_smoothing
         ),
-        metrics=[keras.metrics.CategoricalAccuracy("accuracy")],
+        weighted_metrics=[keras.metrics.CategoricalAccuracy("accuracy")],
     )
 
     # Not before: a command with a mistake leaves no folder that refuses the corrected one.
     with runs.open_run(folder, config) as run:
         first_epoch = run.restore(model)
         print(
-            f"{config.model}, {model.count_params():,} parameters, on {keras.backend.backend()}. "
+            f"{config.model}, {model.count_params():,} parameters, on {distribution.name()}. "
             f"{config.data}: {data.train_size:,} training and {data.test_size:,} test images. "
             f"Epochs {first_epoch + 1} to {config.epochs}, {steps:,} steps each. "
             f"Run folder: {folder}"

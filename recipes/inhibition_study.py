@@ -58,18 +58,19 @@ CONFIGURATIONS["generated"] = dataclasses.replace(
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     # Not at the top of the file: --help would wait for them.
-    from recipes.common import devices
+    from recipes.common import devices, distribution
     from recipes.text import fine_tuning, glue_tasks
 
-    devices.prepare(config.precision, config.seed)
+    devices.prepare_training(config)
     data = glue_tasks.load(config)
     study = fine_tuning.Study("inhibition_study", config, list_settings(config))
     for job in study.missing():
         glue.train(job, data)
     study.print_table()
-    path = study.folder / "inhibition.png"
-    draw(config, study.table, path)
-    print(f"Plot: {path}")
+    if distribution.process() == 0:
+        path = study.folder / "inhibition.png"
+        draw(config, study.table, path)
+        print(f"Plot: {path}")
 
 
 def list_settings(config):

@@ -166,10 +166,10 @@ def main(arguments=None):
     # Not at the top of the file: --help would wait for them.
     import keras
 
-    from recipes.common import devices, optimizers, runs
+    from recipes.common import devices, distribution, optimizers, runs
     from recipes.text import corpus, encoders, masking, pretraining
 
-    devices.prepare(config.precision, config.seed)
+    devices.prepare_training(config, pretraining.backbone_class(config))
     name = f"{config.config}-{config.model}-{keras.backend.backend()}-seed{config.seed}"
     folder = pathlib.Path(config.run_dir or f"runs/mlm-{name}")
     if runs.completed(folder, config):
@@ -202,7 +202,7 @@ def main(arguments=None):
         first_epoch = run.restore(task)
         first_step = first_epoch * test_every
         print(
-            f"{config.model}, {task.count_params():,} parameters, on {keras.backend.backend()}. "
+            f"{config.model}, {task.count_params():,} parameters, on {distribution.name()}. "
             f"{tokenizer.vocabulary_size():,} tokens in the vocabulary, {len(train):,} training "
             f"and {len(test):,} test examples. Steps {first_step + 1:,} to {config.steps:,}. Run "
             f"folder: {folder}"

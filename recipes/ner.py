@@ -54,7 +54,7 @@ def main(arguments=None):
     from recipes.common import devices
     from recipes.text import entities, fine_tuning
 
-    devices.prepare(config.precision, config.seed)
+    devices.prepare_training(config)
     sentences, test_sentences = entities.load(config)
     tags = entities.list_tags(sentences, test_sentences)
     study = fine_tuning.Study("ner", config)

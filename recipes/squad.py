@@ -83,7 +83,7 @@ def main(arguments=None):
     from recipes.common import devices
     from recipes.text import fine_tuning, squad_data
 
-    devices.prepare(config.precision, config.seed)
+    devices.prepare_training(config)
     questions, test_questions = squad_data.load(config)
     study = fine_tuning.Study("squad", config)
     for job in study.missing():
@@ -111,7 +111,7 @@ def train(job, questions, test_questions):
     import tensorflow as tf
 
     from keras_gimlp import applications
-    from recipes.common import files, runs, streams
+    from recipes.common import distribution, files, runs, streams
     from recipes.text import encoders, fine_tuning, spans, squad_scores
 
     config = job.config
@@ -163,7 +163,8 @@ def train(job, questions, test_questions):
             run.check(history)
         if not answers:  # the last epoch was scored before this start of the run
             score(task)
-        files.write_json(run.folder / "predictions.json", answers)
+        if distribution.process() == 0:
+            files.write_json(run.folder / "predictions.json", answers)
         job.finish(run, task, encoder)
 
 

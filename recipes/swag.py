@@ -49,7 +49,7 @@ def main(arguments=None):
     from recipes.common import devices
     from recipes.text import choices, fine_tuning
 
-    devices.prepare(config.precision, config.seed)
+    devices.prepare_training(config)
     examples, test_examples = choices.load(config)
     study = fine_tuning.Study("swag", config)
     for job in study.missing():

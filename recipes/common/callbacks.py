@@ -1,9 +1,12 @@
 """What happens in every training beside the training: seeds and reports."""
 
+import math
 import time
 
 import keras
 import numpy as np
+
+from recipes.common import distribution
 
 
 class Reseed(keras.callbacks.Callback):
@@ -24,8 +27,47 @@ class Reseed(keras.callbacks.Callback):
         if keras.backend.backend() == "torch":
             import torch
 
-            state = np.random.SeedSequence((self.seed, self.epoch, batch)).generate_state(1)
+            place = (self.seed, self.epoch, batch)
+            if distribution.process():  # one process draws what it always drew
+                place += (distribution.process(),)
+            state = np.random.SeedSequence(place).generate_state(1)
             torch.manual_seed(int(state[0]))
+
+
+class Together(keras.callbacks.Callback):
+    """Trains with the gradients of all processes, and reports their metrics; it comes first.
+
+    A process of PyTorch knows by itself only what it has seen.
+    """
+
+    def on_train_begin(self, logs=None):
+        # Not before: Keras calls the model without values first.
+        distribution.replicate(self.model)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.totals = {}
+
+    def on_test_begin(self, logs=None):
+        # Keras resets the metrics after this.
+        self.totals = distribution.total_metrics(self.model)
+
+    def on_test_end(self, logs=None):
+        totals = distribution.total_metrics(self.model)
+        self.totals |= {f"val_{name}": value for name, value in totals.items()}
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.update(self.totals or distribution.total_metrics(self.model))
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Stops the training after an epoch whose loss is not finite, in all processes alike.
+
+    Keras' `TerminateOnNaN` looks at the loss of a batch, which each process has its own of.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            self.model.stop_training = True
 
 
 class Report(keras.callbacks.Callback):

@@ -10,7 +10,7 @@ import zipfile
 import keras
 import numpy as np
 
-from recipes.common import files
+from recipes.common import distribution, files
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -30,6 +30,8 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite(logs["loss"]):
             return
+        if distribution.process():
+            return
         state = state_of(self.model)
         earlier = checkpoints(self.folder)
         with files.replacing(self.folder / f"checkpoint-{epoch + 1}.npz") as file:
@@ -48,18 +50,10 @@ def restore(model, folder):
     """
     # Before a new run too: TensorFlow names what is built in the first step otherwise.
     model.optimizer.build(model.trainable_variables)
-    epochs = completed_epochs(folder)
+    epochs, kept = distribution.from_first(lambda: read_last(folder))
     if not epochs:
         return 0
-    path = checkpoints(folder)[epochs]
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            kept = dict(arrays)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise SystemExit(
-            f"{path} is damaged, and was left as it is: {error}. Put a good copy in its place, or "
-            "remove it to start from the state before it."
-        ) from error
+    path = folder / f"checkpoint-{epochs}.npz"
     state = state_of(model)
     kept_shapes = {name: value.shape for name, value in kept.items()}
     shapes = {name: tuple(variable.shape) for name, variable in state.items()}
@@ -73,6 +67,25 @@ def restore(model, folder):
     for name, variable in state.items():
         variable.assign(kept[name])
     return epochs
+
+
+def read_last(folder):
+    """Returns the number of completed epochs and the arrays of the state that was kept after them.
+
+    Ends the program if the file is damaged.
+    """
+    epochs = completed_epochs(folder)
+    if not epochs:
+        return 0, {}
+    path = checkpoints(folder)[epochs]
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return epochs, dict(arrays)
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise SystemExit(
+            f"{path} is damaged, and was left as it is: {error}. Put a good copy in its place, or "
+            "remove it to start from the state before it."
+        ) from error
 
 
 def completed_epochs(folder):

@@ -8,6 +8,19 @@ import sys
 import keras
 import tensorflow as tf
 
+from recipes.common import distribution
+
+
+def prepare_training(options, model=None):
+    """Sets seeds, precision and devices of a training.
+
+    Args:
+        options: `RunOptions` and `AdamWOptions` in one.
+        model: With `--strategy model`, the class or builder of the model.
+    """
+    prepare(options.precision, options.seed)
+    distribution.start(options, model)  # Keras forgets it too, with the layers made so far
+
 
 def prepare(precision, seed):
     """Sets seeds and precision, and keeps TensorFlow's hands off another backend's accelerator.

@@ -1,6 +1,7 @@
 """AdamW as the papers use it, and the schedules of its learning rate."""
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 # What a variable is, the last part of its path says: these are biases, parameters of normalizations
@@ -18,11 +19,14 @@ def adamw(model, learning_rate, options, **kwargs):
         **kwargs: Further arguments of `keras.optimizers.AdamW`.
     """
     steps = options.accumulation_steps
-    optimizer = keras.optimizers.AdamW(
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    mirrored = replicas > 1 and options.clip_norm is not None
+    cls = MirroredAdamW if mirrored else keras.optimizers.AdamW
+    optimizer = cls(
         learning_rate,
         weight_decay=options.weight_decay,
         epsilon=options.adam_epsilon,
-        global_clipnorm=options.clip_norm,
+        global_clipnorm=options.clip_norm / replicas if mirrored else options.clip_norm,
         gradient_accumulation_steps=steps if steps > 1 else None,
         **kwargs,
     )
@@ -30,6 +34,23 @@ def adamw(model, learning_rate, options, **kwargs):
         var_list=[variable for variable in model.trainable_variables if not is_decayed(variable)]
     )
     return optimizer
+
+
+class MirroredAdamW(keras.optimizers.AdamW):
+    """AdamW that clips the gradients that all replicas of TensorFlow have found together.
+
+    Keras clips what each replica has found, and sums up then. Here the replicas share the sum of
+    all gradients first; its clipped parts, summed up by Keras, are the clipped sum if the norm is
+    limited to `global_clipnorm` for each part.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, name="adam_w", **kwargs)  # as checkpoints know it
+
+    def apply(self, grads, trainable_variables=None):
+        replica = tf.distribute.get_replica_context()
+        grads = replica.all_reduce("mean", [tf.convert_to_tensor(grad) for grad in grads])
+        return super().apply(grads, trainable_variables)
 
 
 def is_decayed(variable):

@@ -23,6 +23,13 @@ class RunOptions:
     seed: Seed = 0
     # Precision of the computation. The weights are always float32.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    # Number of devices to train on. auto: all accelerators of all processes.
+    devices: Literal["auto"] | Count = "auto"
+    # data: each device has a copy of the model and computes a part of every batch. model (JAX):
+    # --model_devices share the large matrices of one copy.
+    strategy: Literal["data", "model"] = "data"
+    # Devices that share a copy of the model, with --strategy model.
+    model_devices: Count = 2
 
 
 @dataclasses.dataclass(frozen=True)

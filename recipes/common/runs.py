@@ -5,6 +5,8 @@ metrics.csv       one row an epoch
 checkpoint-N.npz  the complete state after N epochs, replaced as a whole
 curves.png  model  summary.json   written when the run is complete, in this order
 run.lock          held by the process that trains, and released by the system when that ends
+
+Of several processes that train together, the first alone reads and writes the folder.
 """
 
 import contextlib
@@ -23,7 +25,7 @@ import filelock
 import keras
 import numpy as np
 
-from recipes.common import callbacks, checkpoints, devices, files
+from recipes.common import callbacks, checkpoints, devices, distribution, files
 
 PACKAGES = ("keras_gimlp", "keras", "keras-hub", "numpy", "tensorflow", "jax", "torch")
 LOCK = "run.lock"
@@ -48,10 +50,14 @@ def completed(folder, config):
 
     It makes no folder. Ends the program if the folder holds a run of another configuration.
     """
-    if not files.is_complete(folder):
-        return None
-    _check_configuration(folder, config)
-    return files.read_json(folder / "summary.json")
+
+    def read():
+        if not files.is_complete(folder):
+            return None
+        _check_configuration(folder, config)
+        return files.read_json(folder / "summary.json")
+
+    return distribution.from_first(read)
 
 
 class Run:
@@ -67,6 +73,11 @@ class Run:
         self.verbose = 1 if sys.stdout.isatty() else 2
         self.log = None
         self.lock = filelock.FileLock(folder / LOCK, timeout=0)
+        distribution.from_first(lambda: self._enter(config))
+
+    def _enter(self, config):
+        """Takes the folder and records the start, or ends the program."""
+        folder = self.folder
         path = folder / "config.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -130,9 +141,11 @@ class Run:
         Returns:
             The number of epochs that were completed, 0 in a new run.
         """
+        distribution.check(model)
         epochs = checkpoints.restore(model, self.folder)
-        rows = files.read_metrics(self.folder)
-        files.write_metrics(self.folder, [row for row in rows if int(row["epoch"]) < epochs])
+        if not distribution.process():
+            rows = files.read_metrics(self.folder)
+            files.write_metrics(self.folder, [row for row in rows if int(row["epoch"]) < epochs])
         return epochs
 
     def callbacks(self, *, seed, unit, per_epoch, extra=()):
@@ -144,14 +157,17 @@ class Run:
             per_epoch: Integer, units of an epoch.
             extra: Callbacks that add to the reports or need the end of an epoch.
         """
-        self.log = keras.callbacks.CSVLogger(self.folder / "metrics.csv", append=True)
+        if not distribution.process():
+            self.log = keras.callbacks.CSVLogger(self.folder / "metrics.csv", append=True)
+        alone = distribution.processes() == 1
         return [
+            *([] if alone else [callbacks.Together()]),
             callbacks.Reseed(seed),
             callbacks.Report(unit, per_epoch),
             *extra,
-            self.log,
+            *([self.log] if self.log else []),
             checkpoints.Checkpoint(self.folder),
-            keras.callbacks.TerminateOnNaN(),
+            keras.callbacks.TerminateOnNaN() if alone else callbacks.StopOnNaN(),
         ]
 
     def check(self, history):
@@ -181,6 +197,8 @@ class Run:
         Returns:
             The summary: a dictionary.
         """
+        if distribution.process():
+            return distribution.broadcast(None)
         files.plot_curves(self.folder, title, panels)
         save(self.folder / model_name)
         rows = files.read_metrics(self.folder)
@@ -197,9 +215,10 @@ class Run:
             **rates,
             "backend": keras.backend.backend(),
             "hardware": devices.hardware(),
+            "devices": distribution.describe(),
         }
         files.write_json(self.folder / "summary.json", summary)
-        return summary
+        return distribution.broadcast(summary)
 
 
 def _check_configuration(folder, config):
@@ -230,9 +249,13 @@ def _is_left_behind(file):
 
 
 def _plain(config):
-    """Returns backend and fields of `config` as JSON gives them back, without the folder itself."""
+    """Returns backend and fields of `config` as JSON gives them back.
+
+    Left out are the folder itself, and the devices: a run may be continued on others.
+    """
     fields = dataclasses.asdict(config)
-    del fields["run_dir"]
+    for name in ("run_dir", "devices", "strategy", "model_devices"):
+        fields.pop(name, None)
     return json.loads(json.dumps({"backend": keras.backend.backend(), **fields}))
 
 
@@ -244,6 +267,7 @@ def _circumstances():
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "hardware": devices.hardware(),
+        "devices": distribution.describe(),
     }
 
 

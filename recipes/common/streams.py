@@ -1,5 +1,6 @@
 """What the data pipelines of all recipes share."""
 
+import numpy as np
 import tensorflow as tf
 
 from recipes.common.command_line import one_of
@@ -35,6 +36,24 @@ def shuffled(examples, shuffle_buffer, seed, number):
         seed=seed * 1_000_003 + number,
         reshuffle_each_iteration=False,
     )
+
+
+def whole_batches(examples, size, batch_size):
+    """Returns test examples with the weights at which they count, for batches that are all full.
+
+    What fills up the last batch counts nothing. All others count so much that Keras' means, which
+    divide by the number of what is there, are those over the `size` examples.
+
+    Args:
+        examples: `tf.data.Dataset` of pairs of an input and a label.
+        size: Integer, how many there are.
+        batch_size: Integer, examples of a batch, on all devices together.
+    """
+    total = -(-size // batch_size) * batch_size
+    weights = np.where(np.arange(total) < size, total / size, 0.0).astype("float32")
+    return tf.data.Dataset.zip(
+        (examples.repeat().take(total), tf.data.Dataset.from_tensor_slices(weights))
+    ).map(lambda example, weight: (*example, weight))
 
 
 def count_steps(options, examples):

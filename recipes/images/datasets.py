@@ -15,7 +15,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from recipes.common import streams
+from recipes.common import distribution, streams
 from recipes.common.command_line import one_of
 
 IMAGE_FILES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
@@ -150,9 +150,9 @@ def training_batches(data, config, preprocess, first_epoch, steps_per_epoch):
     )
     numbers = tf.data.Dataset.counter(first_epoch * per_epoch)
     return (
-        tf.data.Dataset.zip((numbers, examples))
+        distribution.own(tf.data.Dataset.zip((numbers, examples)), config.batch_size)
         .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(config.batch_size, drop_remainder=True)
+        .batch(distribution.own_size(config.batch_size), drop_remainder=True)
         .map(mix, num_parallel_calls=tf.data.AUTOTUNE)
         .map(lambda images, labels: (preprocess(images), labels))
         .prefetch(tf.data.AUTOTUNE)
@@ -160,17 +160,19 @@ def training_batches(data, config, preprocess, first_epoch, steps_per_epoch):
 
 
 def test_batches(data, config, preprocess):
-    """Returns the whole test set in order; its last batch may be smaller than the others."""
+    """Returns the whole test set in order, in full batches with the weights of the examples."""
 
-    def prepare(image, label):
+    def prepare(image, label, weight):
         image = resize_and_crop(data.decode(image), config.image_size, config.test_crop)
         image = tf.ensure_shape(image, (config.image_size, config.image_size, data.channels))
-        return image, tf.one_hot(label, len(data.class_names))
+        return image, tf.one_hot(label, len(data.class_names)), weight
 
+    examples = streams.whole_batches(data.test, data.test_size, config.batch_size)
     return (
-        data.test.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(config.batch_size)
-        .map(lambda images, labels: (preprocess(images), labels))
+        distribution.own(examples, config.batch_size)
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(distribution.own_size(config.batch_size), drop_remainder=True)
+        .map(lambda images, labels, weights: (preprocess(images), labels, weights))
         .prefetch(tf.data.AUTOTUNE)
     )
 

@@ -8,13 +8,17 @@ from keras_gimlp.weights import find
 from recipes.common.command_line import one_of
 
 
+def builder(config):
+    """Returns the function that builds the model."""
+    one_of(config.model, applications.list_models(kind="image"), "image model")
+    return getattr(applications, config.model)
+
+
 def build(config, data):
     """Returns the model that gives the logits of the classes of an `ImageData`."""
-    one_of(config.model, applications.list_models(kind="image"), "image model")
-    builder = getattr(applications, config.model)
     arguments = dict(config.model_args)
     for name in arguments:
-        one_of(name, inspect.signature(builder).parameters, f"argument of {config.model}")
+        one_of(name, inspect.signature(builder(config)).parameters, f"argument of {config.model}")
     if config.drop_path_rate is not None:
         arguments["drop_path_rate"] = config.drop_path_rate
     fixed = {
@@ -27,7 +31,7 @@ def build(config, data):
     if taken:
         raise SystemExit(f"--model_args cannot set {', '.join(taken)}, which other options give.")
     try:
-        return builder(**fixed, **arguments)
+        return builder(config)(**fixed, **arguments)
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise SystemExit(f"{config.model} cannot be built: {error}") from error
 

@@ -13,7 +13,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.common import command_line, devices, files, optimizers, runs, streams
+from recipes.common import (
+    command_line,
+    devices,
+    distribution,
+    files,
+    optimizers,
+    runs,
+    streams,
+)
 from recipes.text import encoders
 
 WIDTH_STEP = 32  # tokens; batches are as wide as their longest example, rounded up to this
@@ -65,14 +73,14 @@ class Job:
         trained = sum(int(np.prod(variable.shape)) for variable in task.trainable_variables)
         print(
             f"{self.setting.name}, seed {self.config.seed}, {task.count_params():,} parameters, "
-            f"{trained:,} of them trained, on {keras.backend.backend()}. {size:,} training "
+            f"{trained:,} of them trained, on {distribution.name()}. {size:,} training "
             f"examples. Epochs {first_epoch + 1} to {self.config.epochs}, {steps:,} steps each. "
             f"Run folder: {self.folder}"
         )
 
     def finish(self, run, task, encoder):
         """Saves the trained task as a preset, and marks the run as complete."""
-        columns = files.read_metrics(run.folder)[-1]
+        columns = distribution.from_first(lambda: files.read_metrics(run.folder)[-1])
         scores = {name.removeprefix("val_"): name for name in columns if name.startswith("val_")}
         run.finish(
             title=self.title,
@@ -109,7 +117,8 @@ class Study:
                 job = self.plan(setting, seed)
                 summary = runs.completed(job.folder, job.config)
                 if summary is None:
-                    devices.prepare(job.config.precision, seed)
+                    encoder = encoders.kind(setting.model, "Backbone")
+                    devices.prepare_training(job.config, encoder)
                     yield job
                     summary = runs.completed(job.folder, job.config)
                 else:
@@ -139,6 +148,8 @@ class Study:
 
     def write_table(self):
         """Writes the table into the folder of the study."""
+        if distribution.process():
+            return
         files.write_json(self.folder / "results.json", self.table)
         (self.folder / "results.md").write_text(format_table(self.table))
 
@@ -182,11 +193,14 @@ def training_batches(task, examples, size, config, first_epoch, prepare=None, to
         first_epoch=first_epoch,
         epochs=config.epochs,
     )
-    batches = examples.batch(config.batch_size, drop_remainder=True)
+    examples = distribution.own(examples, config.batch_size)
+    batches = examples.batch(distribution.own_size(config.batch_size), drop_remainder=True)
     if prepare is not None:
         batches = batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
 
     def narrow(x, y):
+        # TensorFlow's replicas build a model from the sum of their inputs, which no mask may be.
+        x = {name: tf.cast(value, "int32") for name, value in x.items()}
         x, width = trim(x, task)
         return x, y[..., :width] if token_labels else y
 
@@ -196,14 +210,15 @@ def training_batches(task, examples, size, config, first_epoch, prepare=None, to
 def trim(x, task):
     """Cuts off what is padding in the whole batch, down to a few widths that are compiled for.
 
-    Nothing if the task takes one length only, as gMLP with dense spatial weights does.
+    Nothing if the task takes one length only, as gMLP with dense spatial weights does, or if other
+    processes hold other parts of the batch.
 
     Returns:
         The inputs, and their width.
     """
     fixed = task.input["padding_mask"].shape[-1]
-    if fixed is not None:
-        return x, fixed
+    if fixed is not None or distribution.processes() > 1:
+        return x, x["padding_mask"].shape[-1]
     mask = tf.cast(x["padding_mask"], tf.int32)
     longest = tf.reduce_max(tf.reduce_sum(mask, axis=-1))
     width = tf.minimum(-(-longest // WIDTH_STEP) * WIDTH_STEP, tf.shape(mask)[-1])
@@ -252,7 +267,7 @@ def predict(task, batches):
     Unlike Keras' `predict`, it takes batches of different widths, and outputs may depend on these.
     """
     for x in batches:
-        yield from keras.ops.convert_to_numpy(task.predict_on_batch(trim(x, task)[0]))
+        yield from distribution.predict_on_batch(task, trim(x, task)[0])
 
 
 def report_truncated(encoder, texts, sequence_length):
@@ -282,7 +297,15 @@ def report_truncated(encoder, texts, sequence_length):
 
 def summarize(setting, summaries):
     """Returns the row of a setting: its scores, their mean and standard deviation."""
-    fixed = ("epochs", "parameters", "seconds", "examples_per_second", "backend", "hardware")
+    fixed = (
+        "epochs",
+        "parameters",
+        "seconds",
+        "examples_per_second",
+        "backend",
+        "hardware",
+        "devices",
+    )
     scores = [name for name in summaries[0] if name not in fixed]
     values = {name: [summary[name] for summary in summaries] for name in scores}
     return {

@@ -7,6 +7,8 @@ run would have seen.
 
 import tensorflow as tf
 
+from recipes.common import distribution, streams
+
 
 def masks(sequence_length, mask_rate):
     """Returns how many tokens of an example are to be predicted."""
@@ -72,9 +74,13 @@ def training_batches(examples, mask, *, seed, batch_size, first_step):
 
 
 def test_batches(examples, mask, batch_size):
-    """Returns all examples in their order, masked in the same places at every test."""
+    """Returns all examples in their order, masked in the same places at every test.
+
+    With them come the weights at which they count; see `streams.whole_batches`.
+    """
     numbers = tf.data.Dataset.range(len(examples)).map(lambda number: (number, number))
-    batches = masked_batches(numbers, examples, mask, batch_size)
+    weighted = streams.whole_batches(numbers, len(examples), batch_size)
+    batches = masked_batches(weighted, examples, mask, batch_size)
     # Keras warns of a data set whose end comes unforeseen.
     count = -(-len(examples) // batch_size)
     return batches.apply(tf.data.experimental.assert_cardinality(count))
@@ -84,20 +90,27 @@ def masked_batches(numbers, examples, mask, batch_size):
     """Returns masked batches of examples.
 
     Args:
-        numbers: `tf.data.Dataset` of pairs: the number in the run, and that of the example.
+        numbers: `tf.data.Dataset` of tuples: the number in the run, that of the example, and where
+            it is not 1, its weight.
         examples: `tokens.Examples`.
         mask: Function that `masking` returns.
-        batch_size: Integer, examples of a batch.
+        batch_size: Integer, examples of a batch, on all devices together.
     """
+    size = distribution.own_size(batch_size)
 
-    def read(number, place):
-        return number, tf.numpy_function(examples.__getitem__, [place], tf.int32)
+    def read(number, place, *weight):
+        return number, tf.numpy_function(examples.__getitem__, [place], tf.int32), *weight
+
+    def masked(number, ids, *weight):
+        x, y = mask(number, ids)
+        return x, y, *(tf.fill(tf.shape(y), value) for value in weight)
 
     return (
-        numbers.batch(batch_size)
+        distribution.own(numbers, batch_size)
+        .batch(size)
         .map(read, num_parallel_calls=tf.data.AUTOTUNE)
         .unbatch()
-        .map(mask, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch_size)
+        .map(masked, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_gimlp import applications
 from recipes import missing
-from recipes.common import files
+from recipes.common import distribution, files
 from recipes.text import encoders, masking, tokens
 
 try:
@@ -22,17 +22,20 @@ KEPT_TOKENIZER = "tokenizer.model"
 
 def load_tokenizer(config, text, folder):
     """Returns the run's own tokenizer, the given one, or a new one trained on the text."""
-    kept = folder / KEPT_TOKENIZER
-    if kept.exists():
-        model = kept.read_bytes()
-    elif config.tokenizer is not None:
+
+    def load():
+        kept = folder / KEPT_TOKENIZER
+        if kept.exists():
+            return kept.read_bytes()
+        if config.tokenizer is None:
+            lines = text.train.take(config.vocabulary_lines).as_numpy_iterator()
+            return encoders.sentence_piece([x.decode() for x in lines], config.vocabulary_size)
         try:
-            model = pathlib.Path(config.tokenizer).read_bytes()
+            return pathlib.Path(config.tokenizer).read_bytes()
         except OSError as error:
             raise SystemExit(f"--tokenizer cannot be read: {error}") from error
-    else:
-        lines = text.train.take(config.vocabulary_lines).as_numpy_iterator()
-        model = encoders.sentence_piece([x.decode() for x in lines], config.vocabulary_size)
+
+    model = distribution.from_first(load)
     try:
         return applications.gMLPTokenizer(proto=model)
     except (RuntimeError, ValueError, tf.errors.OpError) as error:
@@ -44,6 +47,8 @@ def load_tokenizer(config, text, folder):
 
 def keep_tokenizer(tokenizer, folder):
     """Keeps the SentencePiece model in the folder of the run, for its continuation."""
+    if distribution.process():
+        return
     with files.replacing(folder / KEPT_TOKENIZER) as file:
         file.write(tokenizer.proto)
 
@@ -65,22 +70,32 @@ def check_size(config, text, tokenizer):
 def tokenize(config, text, tokenizer, folder):
     """Returns the training and the test examples, from files that are written if they are missing.
 
-    A continued run goes on with the tokens that it began with.
+    A continued run goes on with the tokens that it began with. All processes read the files that
+    the first one writes.
     """
     limit = config.max_examples and config.max_examples * (config.sequence_length - 2)
-    found = []
-    for texts, kind, most in ((text.train, "train", limit), (text.test, "test", None)):
-        path = folder / f"tokens-{kind}.npy"
-        if not path.exists():
-            tokens.write(texts, tokenizer, path, most)
-        found.append(tokens.Examples(path, tokenizer, config.sequence_length))
-    return found
+    paths = [folder / f"tokens-{kind}.npy" for kind in ("train", "test")]
+
+    def write():
+        for path, texts, most in zip(paths, (text.train, text.test), (limit, None), strict=True):
+            if not path.exists():
+                tokens.write(texts, tokenizer, path, most)
+
+    distribution.from_first(write)
+    return [tokens.Examples(path, tokenizer, config.sequence_length) for path in paths]
 
 
 def delete_tokens(folder):
     """Deletes the files of tokens, which a complete run does not need."""
+    if distribution.process():
+        return
     for path in folder.glob("tokens-*.npy"):
         path.unlink()
+
+
+def backbone_class(config):
+    """Returns the class of the encoder."""
+    return keras_hub.models.BertBackbone if config.model == "BERT" else applications.gMLP_MLM
 
 
 def build_task(config, vocabulary_size):
@@ -90,7 +105,7 @@ def build_task(config, vocabulary_size):
     try:
         with keras.RematScope(mode="full" if config.remat else None):
             if config.model == "BERT":
-                backbone = keras_hub.models.BertBackbone(
+                backbone = backbone_class(config)(
                     vocabulary_size=vocabulary_size,
                     num_layers=config.depth,
                     num_heads=config.num_heads,
@@ -102,7 +117,7 @@ def build_task(config, vocabulary_size):
                 # No loss reaches what gives the pooled output.
                 backbone.get_layer("pooled_dense").trainable = False
                 return keras_hub.models.BertMaskedLM(backbone, preprocessor=None)
-            backbone = applications.gMLP_MLM(
+            backbone = backbone_class(config)(
                 vocabulary_size=vocabulary_size,
                 depth=config.depth,
                 dim=config.dim,

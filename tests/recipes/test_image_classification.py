@@ -177,7 +177,10 @@ def test_a_run_writes_its_folder(finished):
     assert record["config"]["backend"] == keras.backend.backend()
     (start,) = record["starts"]
     assert start["versions"]["keras"] == keras.__version__
-    assert start.keys() == {"time", "command", "commit", "python", "versions", "hardware"}
+    assert start.keys() == {"time", "command", "commit", "python", "versions"} | {
+        "hardware",
+        "devices",
+    }
 
     table = rows(folder)
     assert [row["epoch"] for row in table] == ["0", "1"]
