@@ -7,6 +7,7 @@ from keras_gimlp import applications as applications
 from keras_gimlp import distribution as distribution
 from keras_gimlp import layers as layers
 from keras_gimlp import weights as weights
+from keras_gimlp.rematerialization import rematerialize as rematerialize
 
-__all__ = ["applications", "distribution", "layers", "weights"]
+__all__ = ["applications", "distribution", "layers", "rematerialize", "weights"]
 __version__ = "0.1.0"

@@ -99,8 +99,6 @@ class Config(AdamWOptions, RunOptions):
     warmup_steps: Whole = 60
     # Largest norm of all gradients together. None: no clipping.
     clip_norm: Positive | None = None
-    # Recompute the activations of each block in the backward pass to save memory (JAX, PyTorch).
-    remat: bool = False
 
 
 ABLATION = Config(

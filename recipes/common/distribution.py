@@ -8,6 +8,7 @@ that differs between them is in this file.
 import contextlib
 import datetime
 import functools
+import importlib.util
 import os
 import pickle
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gimlp import distribution as layouts
+from keras_gimlp.layers import Inhibition
 
 # One of these is set where JAX finds other processes by itself, or is told of them.
 LAUNCHED = (
@@ -64,7 +66,11 @@ def start(options, model=None):
 def _start_jax(wanted, options, model):
     import jax
 
-    launched = wanted != 1 and any(name in os.environ for name in LAUNCHED)
+    launched = wanted != 1 and (
+        any(name in os.environ for name in LAUNCHED)
+        # The hosts of a TPU pod ask their network for each other.
+        or importlib.util.find_spec("libtpu") is not None
+    )
     if launched and not jax.distributed.is_initialized():
         number = {"num_processes": "NUM_PROCESSES", "process_id": "PROCESS_ID"}
         found = {k: os.environ.get(f"KERAS_DISTRIBUTION_{v}") for k, v in number.items()}
@@ -168,7 +174,17 @@ def _start_torch(wanted):
 
 
 def check(model):
-    """Ends the program if devices share the weights of a model by rules that do not fit it."""
+    """Ends the program if devices share the weights of a model by rules that do not fit it.
+
+    It also says if the devices compute another model than one device does.
+    """
+    inhibitions = (x for x in model._flatten_layers() if isinstance(x, Inhibition))
+    divided = keras.backend.backend() != "jax" and replicas() > 1
+    if divided and any(layer.scope == "batch" for layer in inhibitions):
+        print(
+            "With scope batch, the maximum of the inhibition is that of the part of a batch that a "
+            "device has; on one device, it is that of the whole batch."
+        )
     found = keras.distribution.distribution()
     if isinstance(found, keras.distribution.ModelParallel):
         try:

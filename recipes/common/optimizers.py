@@ -19,37 +19,47 @@ def adamw(model, learning_rate, options, **kwargs):
         **kwargs: Further arguments of `keras.optimizers.AdamW`.
     """
     steps = options.accumulation_steps
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    mirrored = replicas > 1 and options.clip_norm is not None
-    cls = MirroredAdamW if mirrored else keras.optimizers.AdamW
-    optimizer = cls(
-        learning_rate,
-        weight_decay=options.weight_decay,
-        epsilon=options.adam_epsilon,
-        global_clipnorm=options.clip_norm / replicas if mirrored else options.clip_norm,
-        gradient_accumulation_steps=steps if steps > 1 else None,
-        **kwargs,
-    )
+    arguments = {
+        "weight_decay": options.weight_decay,
+        "epsilon": options.adam_epsilon,
+        "gradient_accumulation_steps": steps if steps > 1 else None,
+    }
+    if keras.backend.backend() == "tensorflow" and options.clip_norm is not None:
+        optimizer = WholeGradientAdamW(
+            learning_rate, clip_norm=options.clip_norm, **arguments, **kwargs
+        )
+    else:
+        optimizer = keras.optimizers.AdamW(
+            learning_rate, global_clipnorm=options.clip_norm, **arguments, **kwargs
+        )
     optimizer.exclude_from_weight_decay(
         var_list=[variable for variable in model.trainable_variables if not is_decayed(variable)]
     )
     return optimizer
 
 
-class MirroredAdamW(keras.optimizers.AdamW):
-    """AdamW that clips the gradients that all replicas of TensorFlow have found together.
+class WholeGradientAdamW(keras.optimizers.AdamW):
+    """AdamW that clips by the norm of the whole gradient, as Keras does on JAX and PyTorch.
 
-    Keras clips what each replica has found, and sums up then. Here the replicas share the sum of
-    all gradients first; its clipped parts, summed up by Keras, are the clipped sum if the norm is
-    limited to `global_clipnorm` for each part.
+    On TensorFlow, Keras takes the norm of what one replica has found, and of an embedding's
+    gradient in parts, one for each place where a token stands.
+
+    Args:
+        learning_rate: Float or schedule.
+        clip_norm: Float, largest norm of all gradients together.
+        **kwargs: Further arguments of `keras.optimizers.AdamW`.
     """
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, name="adam_w", **kwargs)  # as checkpoints know it
+    def __init__(self, learning_rate, *, clip_norm, **kwargs):
+        # Keras adds up what the replicas give it, so each gives its share of what is clipped.
+        share = clip_norm / tf.distribute.get_strategy().num_replicas_in_sync
+        # Checkpoints know it by this name.
+        super().__init__(learning_rate, global_clipnorm=share, name="adam_w", **kwargs)
 
     def apply(self, grads, trainable_variables=None):
-        replica = tf.distribute.get_replica_context()
-        grads = replica.all_reduce("mean", [tf.convert_to_tensor(grad) for grad in grads])
+        grads = [tf.convert_to_tensor(grad) for grad in grads]
+        if tf.distribute.has_strategy():
+            grads = tf.distribute.get_replica_context().all_reduce("mean", grads)
         return super().apply(grads, trainable_variables)
 
 

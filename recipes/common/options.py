@@ -23,6 +23,8 @@ class RunOptions:
     seed: Seed = 0
     # Precision of the computation. The weights are always float32.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    # Compute the activations of each block again in the backward pass, which saves memory.
+    remat: bool = False
     # Number of devices to train on. auto: all accelerators of all processes.
     devices: Literal["auto"] | Count = "auto"
     # data: each device has a copy of the model and computes a part of every batch. model (JAX):

@@ -29,6 +29,8 @@ from recipes.common import callbacks, checkpoints, devices, distribution, files
 
 PACKAGES = ("keras_gimlp", "keras", "keras-hub", "numpy", "tensorflow", "jax", "torch")
 LOCK = "run.lock"
+# Options that do not change what is trained: a run may be continued with others.
+MEANS = {"run_dir", "devices", "strategy", "model_devices", "remat"}
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
@@ -232,7 +234,7 @@ def _check_configuration(folder, config):
     wanted = _plain(config)
     differences = [
         f"{key} is {found.get(key)!r} there and {wanted.get(key)!r} here"
-        for key in sorted(found.keys() | wanted.keys())
+        for key in sorted((found.keys() | wanted.keys()) - MEANS)
         if found.get(key) != wanted.get(key)
     ]
     if differences:
@@ -249,13 +251,8 @@ def _is_left_behind(file):
 
 
 def _plain(config):
-    """Returns backend and fields of `config` as JSON gives them back.
-
-    Left out are the folder itself, and the devices: a run may be continued on others.
-    """
-    fields = dataclasses.asdict(config)
-    for name in ("run_dir", "devices", "strategy", "model_devices"):
-        fields.pop(name, None)
+    """Returns backend and fields of `config` as JSON gives them back, without the `MEANS`."""
+    fields = {k: v for k, v in dataclasses.asdict(config).items() if k not in MEANS}
     return json.loads(json.dumps({"backend": keras.backend.backend(), **fields}))
 
 

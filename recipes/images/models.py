@@ -3,7 +3,7 @@
 import functools
 import inspect
 
-from keras_gimlp import applications
+from keras_gimlp import applications, rematerialize
 from keras_gimlp.weights import find
 from recipes.common.command_line import one_of
 
@@ -31,9 +31,12 @@ def build(config, data):
     if taken:
         raise SystemExit(f"--model_args cannot set {', '.join(taken)}, which other options give.")
     try:
-        return builder(config)(**fixed, **arguments)
+        model = builder(config)(**fixed, **arguments)
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise SystemExit(f"{config.model} cannot be built: {error}") from error
+    if config.remat:
+        rematerialize(model)
+    return model
 
 
 def preprocessing(config, channels=3):

@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
     raise missing(error) from None
 
 # Here and not where they are used: from here on KerasHub knows our presets.
-from keras_gimlp import applications
+from keras_gimlp import applications, rematerialize
 from keras_gimlp.applications import gMLP_MLM, gMLPTokenizer
 from keras_gimlp.applications.text.pretrained import load_encoder, load_tokenizer
 
@@ -133,6 +133,8 @@ def load(config, setting, texts):
             f"{model} of {weights} has dense spatial weights, for exactly {fixed} tokens. "
             f"Received: --sequence_length {config.sequence_length}"
         )
+    if config.remat:
+        rematerialize(backbone)
     return TextEncoder(model, backbone, tokenizer)
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gimlp import applications
+from keras_gimlp import applications, rematerialize
 from recipes import missing
 from recipes.common import distribution, files
 from recipes.text import encoders, masking, tokens
@@ -100,23 +100,21 @@ def backbone_class(config):
 
 def build_task(config, vocabulary_size):
     """Returns the encoder with the head that predicts masked tokens, tied to the embedding."""
-    if config.remat and keras.backend.backend() == "tensorflow":
-        raise SystemExit("--remat requires JAX or PyTorch: it fails in a graph of TensorFlow.")
     try:
-        with keras.RematScope(mode="full" if config.remat else None):
-            if config.model == "BERT":
-                backbone = backbone_class(config)(
-                    vocabulary_size=vocabulary_size,
-                    num_layers=config.depth,
-                    num_heads=config.num_heads,
-                    hidden_dim=config.dim,
-                    intermediate_dim=config.ffn_dim,
-                    dropout=config.dropout,
-                    max_sequence_length=config.sequence_length,
-                )
-                # No loss reaches what gives the pooled output.
-                backbone.get_layer("pooled_dense").trainable = False
-                return keras_hub.models.BertMaskedLM(backbone, preprocessor=None)
+        if config.model == "BERT":
+            backbone = backbone_class(config)(
+                vocabulary_size=vocabulary_size,
+                num_layers=config.depth,
+                num_heads=config.num_heads,
+                hidden_dim=config.dim,
+                intermediate_dim=config.ffn_dim,
+                dropout=config.dropout,
+                max_sequence_length=config.sequence_length,
+            )
+            # No loss reaches what gives the pooled output.
+            backbone.get_layer("pooled_dense").trainable = False
+            task = keras_hub.models.BertMaskedLM(backbone, preprocessor=None)
+        else:
             backbone = backbone_class(config)(
                 vocabulary_size=vocabulary_size,
                 depth=config.depth,
@@ -128,9 +126,12 @@ def build_task(config, vocabulary_size):
                 form=config.form,
                 dropout=config.dropout,
             )
-            return applications.gMLPMaskedLM(backbone, preprocessor=None)
+            task = applications.gMLPMaskedLM(backbone, preprocessor=None)
     except ValueError as error:
         raise SystemExit(f"{config.model} cannot be built: {error}") from error
+    if config.remat:
+        rematerialize(task.backbone)
+    return task
 
 
 def build_preprocessor(config, tokenizer):

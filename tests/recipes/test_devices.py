@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -148,8 +149,9 @@ def test_devices_and_processes_train_what_one_device_trains(tmp_path):
 @pytest.mark.backends("jax", "torch")
 def test_a_process_that_dies_ends_the_others_and_the_run_continues(tmp_path):
     options = RECIPES["image_classification"].replace("--epochs 1", "--epochs 3")
-    whole, killed = (
-        jobs(tmp_path / name, {"image_classification": options}) for name in ("whole", "killed")
+    whole, killed, fewer = (
+        jobs(tmp_path / name, {"image_classification": options})
+        for name in ("whole", "killed", "fewer")
     )
     finish(processes(2, whole))
     kept = tmp_path / "killed" / "image_classification" / "checkpoint-1.npz"
@@ -163,8 +165,11 @@ def test_a_process_that_dies_ends_the_others_and_the_run_continues(tmp_path):
         process.communicate(timeout=120)
     assert time.monotonic() - begin < 60
     assert any(process.returncode for process in started)
+    shutil.copytree(tmp_path / "killed", tmp_path / "fewer")
     finish(processes(2, killed))
     assert_same(tmp_path / "whole", tmp_path / "killed", "image_classification", tolerance=0)
+    finish(processes(1, fewer))
+    assert_same(tmp_path / "whole", tmp_path / "fewer", "image_classification")
 
 
 def kill_last(started):

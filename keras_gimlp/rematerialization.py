@@ -1,0 +1,120 @@
+"""Recomputing the activations of a block in the backward pass, instead of keeping them.
+
+Keras rematerializes single layers (`keras.RematScope`), which keeps the input of every layer. A
+block of our models is several layers, of which only the input and the output need to be kept.
+"""
+
+import re
+
+import keras
+from keras import ops
+
+# How the layers of a block are called; in the encoders of KerasHub, a block is one layer.
+BLOCK = re.compile(r"((?:stage\d+_)?block\d+)_|(\w+_layer_\d+)$")
+
+
+def rematerialize(model):
+    """Lets a model compute the activations of each block again in the backward pass.
+
+    Training then keeps what enters and leaves a block, and the inside of one block at a time. It
+    computes about a third more. The model stays what it is otherwise: the same weights under the
+    same names, the same outputs, saved and loaded as before. A loaded model is not rematerialized.
+
+    Args:
+        model: A built functional model with blocks of `keras_gimlp.applications` or encoder layers
+            of KerasHub, or a task on one. It is changed in place.
+
+    Raises:
+        ValueError: If `model` has no such blocks.
+
+    Example:
+
+    ```python
+    import keras_gimlp
+
+    model = keras_gimlp.applications.gMLP_S(depth=2)
+    keras_gimlp.rematerialize(model)
+    model.compile("adamw", "categorical_crossentropy")
+    ```
+
+    Reference:
+        Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016), arXiv:1604.06174.
+    """
+    ends = {block_of(operation): operation for operation in operations(model)}
+    if not ends.keys() - {None}:
+        raise ValueError(
+            "`model` must be a functional model with blocks of `keras_gimlp.applications` or "
+            f"encoder layers of KerasHub. Received: model={model!r}"
+        )
+    started = {}
+
+    def call(operation, *args, **kwargs):
+        outputs = operation(*args, **kwargs)
+        name = block_of(operation)
+        if name is None:
+            return outputs
+        inputs, made = started.setdefault(name, ({}, set()))
+        for tensor in keras.tree.flatten((args, kwargs)):
+            if isinstance(tensor, keras.KerasTensor) and id(tensor) not in made:
+                inputs[id(tensor)] = tensor
+        made.update(map(id, keras.tree.flatten(outputs)))
+        if operation is not ends[name]:
+            return outputs
+        inputs = list(inputs.values())
+        return Recomputed(keras.Model(inputs, outputs), name=f"{name}_recomputed")(inputs)
+
+    # Another model of the same inputs and outputs, since a compiled one would be compiled again.
+    same = keras.Model(model.input, model.output)
+    recomputing = keras.models.clone_model(
+        same, clone_function=lambda layer: layer, call_function=call, recursive=True
+    )
+    model.call = recomputing.call
+
+
+def operations(model):
+    """Yields what a functional model computes, and what the models inside it compute, in order."""
+    for operation in getattr(model, "operations", ()):
+        yield operation
+        yield from operations(operation)
+
+
+def block_of(operation):
+    """Returns the name of the block that a layer belongs to, `None` if it belongs to none."""
+    found = BLOCK.match(operation.name)
+    return found and (found[1] or found[2])
+
+
+class Recomputed(keras.layers.Layer):
+    """Computes a block, and computes it again in the backward pass.
+
+    Args:
+        block: A `keras.Model` with a list of inputs.
+    """
+
+    def __init__(self, block, name):
+        super().__init__(name=name)
+        self.block = block
+
+    def call(self, inputs, training=None):
+        trained, state = self.block.trainable_variables, self.block.non_trainable_variables
+
+        # Variables are arguments: what is computed again must not set them, as dropout does.
+        def compute(*values):
+            tensors, values = values[: len(inputs)], values[len(inputs) :]
+            outputs, updated = self.block.stateless_call(
+                values[: len(trained)], values[len(trained) :], list(tensors), training=training
+            )
+            return outputs, *updated
+
+        # A copy, since PyTorch writes into the values of a variable.
+        state_before = [ops.copy(variable) for variable in state]
+        values = [variable.value for variable in trained]
+        outputs, *updated = keras.remat(compute)(*inputs, *values, *state_before)
+        for variable, value in zip(state, updated, strict=True):
+            variable.assign(value)
+        return outputs
+
+    def compute_output_spec(self, inputs, training=None):
+        return keras.tree.map_structure(
+            lambda output: keras.KerasTensor(output.shape, output.dtype), self.block.output
+        )

@@ -1,0 +1,125 @@
+"""Computing blocks again in the backward pass changes nothing but time and memory."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_gimlp import applications, rematerialize
+from keras_gimlp.rematerialization import Recomputed
+from tests.conftest import JIT
+from tests.families import EVERY_FAMILY, images, tiny
+
+TEXT = {"vocabulary_size": 12, "num_layers": 2, "num_heads": 2, "hidden_dim": 8}
+TEXT |= {"intermediate_dim": 16, "dropout": 0.1}
+
+
+def trained(model, x, y, jit_compile):
+    """Returns the weights after two steps, and the losses."""
+    keras.utils.set_random_seed(1)
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit_compile)
+    history = model.fit(x, y, batch_size=2, epochs=2, shuffle=False, verbose=0)
+    return model.get_weights(), history.history["loss"]
+
+
+def assert_trains_the_same(plain, remat, x, jit_compile=JIT):
+    remat.set_weights(plain.get_weights())
+    y = np.ones((2, *plain.output_shape[1:]), "float32")
+    expected, got = (trained(model, x, y, jit_compile) for model in (plain, remat))
+    assert got[1] == pytest.approx(expected[1], rel=1e-5)
+    for one, other in zip(expected[0], got[0], strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
+
+
+@EVERY_FAMILY
+def test_image_models_train_the_same(family):
+    # Stochastic depth drops the same examples when a block is computed again.
+    plain, remat = (tiny(family, include_top=False, drop_path_rate=0.5) for _ in range(2))
+    rematerialize(remat)
+    assert_trains_the_same(plain, remat, images(2, 8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "sizes"),
+    [
+        (
+            applications.gMLP_MLM,
+            {"vocabulary_size": 12, "depth": 2, "dim": 8, "ffn_dim": 16, "attention_dim": 4}
+            | {"sequence_length": 6, "dropout": 0.1},
+        ),
+        (applications.giRoBERTa, TEXT),
+        (applications.giDeBERTaV3, TEXT),
+    ],
+)
+def test_text_encoders_train_the_same_inside_a_head(model, sizes):
+    rng = np.random.default_rng(0)
+    x = {
+        "token_ids": rng.integers(1, 12, (2, 6)).astype("int32"),
+        "padding_mask": np.array([[1] * 6, [1] * 4 + [0] * 2], "int32"),
+    }
+    plain, remat = (
+        applications.TokenClassifier(model(**sizes, name="encoder"), num_classes=3, dropout=0.1)
+        for _ in range(2)
+    )
+    rematerialize(remat.backbone)
+    assert_trains_the_same(plain, remat, x)
+
+
+def test_it_compiles_just_in_time():
+    plain, remat = (tiny("aMLP", include_top=False, drop_path_rate=0.5) for _ in range(2))
+    rematerialize(remat)
+    jit_compile = keras.backend.backend() != "torch"
+    assert_trains_the_same(plain, remat, images(2, 8, 8, 3), jit_compile)
+
+
+def test_layers_keep_their_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    plain, remat = (tiny("giCycleMLP", include_top=False) for _ in range(2))
+    remat.set_weights(plain.get_weights())
+    rematerialize(remat)
+    x = images(2, 8, 8, 3)
+    got = ops.convert_to_numpy(ops.cast(remat(x), "float32"))
+    np.testing.assert_array_equal(got, ops.convert_to_numpy(ops.cast(plain(x), "float32")))
+
+
+def test_a_block_is_computed_again(monkeypatch):
+    """Counted where Python runs every time: eagerly, or while the gradient is traced."""
+    calls = []
+    layer = keras.layers.Dense.call
+    monkeypatch.setattr(
+        keras.layers.Dense,
+        "call",
+        lambda self, *args, **kwargs: calls.append(self.name) or layer(self, *args, **kwargs),
+    )
+    model = tiny("gMLP", include_top=False)
+    rematerialize(model)
+    calls.clear()
+    model.compile("sgd", "mse", run_eagerly=keras.backend.backend() != "jax")
+    x = images(2, 8, 8, 3)
+    model.fit(x, np.ones((2, *model.output_shape[1:]), "float32"), verbose=0)
+    counted = {name: calls.count(name) for name in set(calls)}
+    assert set(counted) == {f"block{i}_{x}" for i in range(2) for x in ("expand", "contract")}
+    if keras.backend.backend() != "jax":  # which traces a block once
+        assert set(counted.values()) == {2}
+
+
+def test_the_saved_model_is_a_plain_one(tmp_path):
+    model = tiny("gMLP", classes=3)
+    names = [v.path for v in model.variables]
+    rematerialize(model)
+    assert [v.path for v in model.variables] == names
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert not any(isinstance(layer, Recomputed) for layer in loaded._flatten_layers())
+    x = images(2, 8, 8, 3)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(loaded(x)), ops.convert_to_numpy(model(x)), atol=1e-6
+    )
+
+
+def test_a_model_without_blocks_is_refused():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match=re.escape("`model` must be a functional model with")):
+        rematerialize(model)
