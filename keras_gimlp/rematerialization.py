@@ -97,20 +97,22 @@ class Recomputed(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         trained, state = self.block.trainable_variables, self.block.non_trainable_variables
-
-        # Variables are arguments: what is computed again must not set them, as dropout does.
-        def compute(*values):
-            tensors, values = values[: len(inputs)], values[len(inputs) :]
-            outputs, updated = self.block.stateless_call(
-                values[: len(trained)], values[len(trained) :], list(tensors), training=training
-            )
-            return outputs, *updated
-
         # A copy, since PyTorch writes into the values of a variable.
         state_before = [ops.copy(variable) for variable in state]
-        values = [variable.value for variable in trained]
-        outputs, *updated = keras.remat(compute)(*inputs, *values, *state_before)
-        for variable, value in zip(state, updated, strict=True):
+        # What has a gradient is an argument, or TensorFlow would not find it.
+        differentiable = [x for x in inputs if is_float(x)] + [v.value for v in trained]
+
+        def compute(*values):
+            values = iter(values)
+            tensors = [next(values) if is_float(x) else x for x in inputs]
+            # Stateless, since what is computed again must not draw from a dropout's seed again.
+            outputs, state_after = self.block.stateless_call(
+                list(values), state_before, tensors, training=training
+            )
+            return outputs, *state_after
+
+        outputs, *state_after = keras.remat(compute)(*differentiable)
+        for variable, value in zip(state, state_after, strict=True):
             variable.assign(value)
         return outputs
 
@@ -118,3 +120,7 @@ class Recomputed(keras.layers.Layer):
         return keras.tree.map_structure(
             lambda output: keras.KerasTensor(output.shape, output.dtype), self.block.output
         )
+
+
+def is_float(tensor):
+    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))

@@ -75,8 +75,7 @@ class Place:
     """What one process has of the machine, and what it is told of the others."""
 
     shares: range
-    batch_size: int  # of all devices that train together
-    devices: int | str
+    replicas: int  # devices that train together
     environment: dict
 
 
@@ -107,7 +106,7 @@ def list_settings(config):
     """Returns what takes turns."""
     count, batch_size = config.devices, config.batch_size
     return [
-        Setting("one", 1, batch_size, together=True),
+        Setting("one", 1, batch_size, together=False),
         Setting("weak", count, batch_size, together=True),
         Setting("weak, apart", count, batch_size, together=False),
         Setting("strong", count, batch_size // count, together=True),
@@ -117,54 +116,57 @@ def list_settings(config):
 
 def measure(config, backend):
     """Returns the seconds of a step of each setting in every round, by the setting's name."""
-    context = multiprocessing.get_context("spawn")
-    started = {}
-    for setting in list_settings(config):
-        ends = []
-        for place in list_places(setting, backend):
-            ours, theirs = context.Pipe()
-            context.Process(target=serve, args=(theirs, config, place), daemon=True).start()
-            theirs.close()
-            ends.append(ours)
-        turn(ends)  # compiles
-        started[setting.name] = ends
-    seconds = {name: [] for name in started}
-    for _ in range(config.rounds):
-        for name, ends in started.items():
-            seconds[name].append(turn(ends) / config.steps)
+    together = start(config, places_together(config.devices, backend))
+    apart = start(config, [Place(range(i, i + 1), 1, {}) for i in range(config.devices)])
+    settings = list_settings(config)
+    seconds = {setting.name: [] for setting in settings}
+    for i in range(config.rounds + 1):
+        for setting in settings:
+            ends = together if setting.together else apart[: setting.devices]
+            found = turn(ends, setting.batch_size) / config.steps
+            if i > 0:  # the first compiles
+                seconds[setting.name].append(found)
     return seconds
 
 
-def turn(ends):
+def start(config, places):
+    """Starts a process in each place; returns our ends of the pipes to them."""
+    context = multiprocessing.get_context("spawn")
+    ends = []
+    for place in places:
+        ours, theirs = context.Pipe()
+        context.Process(target=serve, args=(theirs, config, place), daemon=True).start()
+        theirs.close()
+        ends.append(ours)
+    return ends
+
+
+def turn(ends, batch_size):
     """Lets processes train some steps at the same time; returns the seconds of the slowest."""
-    for end in ends:
-        end.send("train")
     try:
+        for end in ends:
+            end.send(batch_size)
         return max(end.recv() for end in ends)
-    except EOFError:
+    except (EOFError, BrokenPipeError):
         raise SystemExit("A measurement failed, for the reason above.") from None
 
 
-def list_places(setting, backend):
-    """Returns the place of each process of a setting."""
-    count = setting.devices
-    if count == 1 or not setting.together:
-        return [Place(range(i, i + 1), setting.batch_size, 1, {}) for i in range(count)]
-    total = count * setting.batch_size
+def places_together(count, backend):
+    """Returns the place of each process of `count` devices that train together."""
     if backend == "tensorflow":
-        return [Place(range(count), total, count, {})]
+        return [Place(range(count), count, {})]
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
     if backend == "jax":
-        together = {
+        environment = {
             "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"localhost:{port}",
             "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
             "JAX_COORDINATOR_BIND_ADDRESS": f"0.0.0.0:{port}",  # also where there is no IPv6
         }
         number = "KERAS_DISTRIBUTION_PROCESS_ID"
     else:  # as torchrun does, but that each process sees its own GPU only
-        together = {
+        environment = {
             "TORCHELASTIC_RUN_ID": "scaling",
             "MASTER_ADDR": "localhost",
             "MASTER_PORT": port,
@@ -172,9 +174,7 @@ def list_places(setting, backend):
             "LOCAL_RANK": "0",
         }
         number = "RANK"
-    return [
-        Place(range(i, i + 1), total, "auto", together | {number: str(i)}) for i in range(count)
-    ]
+    return [Place(range(i, i + 1), count, environment | {number: str(i)}) for i in range(count)]
 
 
 def serve(end, config, place):
@@ -191,28 +191,29 @@ def serve(end, config, place):
     from recipes.common import callbacks, devices, distribution
     from recipes.images import configurations, models
 
+    count = len(place.shares)
     run = dataclasses.replace(
         configurations.CONFIGURATIONS["digits"],
         model=config.model,
         model_args=config.model_args,
         image_size=config.image_size,
-        batch_size=place.batch_size,
+        batch_size=place.replicas * config.batch_size,
         precision=config.precision,
-        devices=place.devices,
+        devices=count if place.environment == {} else "auto",
     )
     devices.prepare_training(run)
     model = models.build(run, types.SimpleNamespace(channels=3, class_names=range(1000)))
     model.compile("adamw", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     rng = np.random.default_rng(0)
-    size = distribution.own_size(place.batch_size)
-    images = rng.normal(size=(size, run.image_size, run.image_size, 3)).astype("float32")
-    batches = tf.data.Dataset.from_tensors((images, rng.integers(1000, size=size))).repeat()
+    shape = (count * config.batch_size, run.image_size, run.image_size, 3)
+    images, labels = rng.normal(size=shape).astype("float32"), rng.integers(1000, size=shape[0])
     together = [callbacks.Together()] if distribution.processes() > 1 else []
     with contextlib.suppress(EOFError):  # all is measured
-        while end.recv():
-            start = time.perf_counter()
+        while size := count * end.recv():
+            batches = tf.data.Dataset.from_tensors((images[:size], labels[:size])).repeat()
+            begin = time.perf_counter()
             model.fit(batches, steps_per_epoch=config.steps, callbacks=together, verbose=0)
-            end.send(time.perf_counter() - start)
+            end.send(time.perf_counter() - begin)
             together = []  # PyTorch's hooks stay
 
 
@@ -224,7 +225,7 @@ def summarize(config, seconds):
 
     rows = []
     for setting in list_settings(config):
-        if not setting.together:
+        if setting.name.endswith("apart"):
             continue
         name, batch = setting.name, setting.devices * setting.batch_size
         row = {"setting": name, "devices": setting.devices, "batch of a device": setting.batch_size}

@@ -33,10 +33,12 @@ if BACKEND == "jax":
     RECIPES["ner"] = f"{SHORT} {TEXT}"
 # What a process of a backend can train on.
 DEVICES = {
-    "jax": {"one": ("1",), "data": ("4",), "model": ("4", "--strategy", "model")},
-    "tensorflow": {"two": ("2",), "one": ("1",)},  # before the processor counts as one device
-    "torch": {"one": ("1",)},
+    "jax": {"data": ("4",), "model": ("4", "--strategy", "model")},
+    "tensorflow": {"two": ("2",)},
+    "torch": {},
 }[BACKEND]
+# The last, since TensorFlow cannot divide the processor once it has computed.
+DEVICES |= {"remat": ("1", "--remat"), "one": ("1",)}
 
 
 def jobs(folder, recipes, *arguments):
