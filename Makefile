@@ -1,5 +1,6 @@
 # make demo            trains a small gMLP on handwritten digits; BACKEND=jax or torch does it there
-# make test            the whole test suite on TensorFlow, JAX and PyTorch; BACKENDS=jax on one
+# make test            the whole test suite on TensorFlow, JAX and PyTorch; BACKENDS=jax on one. Leaves a report
+#                      of each in runs/, of which python -m tests.support_matrix makes a table
 # make lint            checks style and formatting; make format repairs what it can
 # Each makes the environment that it needs. ARGS="..." is handed on.
 
@@ -22,7 +23,7 @@ test: .venv-test/installed
 	status=0; report=""; \
 	for backend in $(BACKENDS); do \
 	    log=$$(mktemp); \
-	    KERAS_BACKEND=$$backend .venv-test/bin/python -m pytest --numprocesses auto --dist worksteal $(ARGS) 2>&1 | tee $$log || status=1; \
+	    KERAS_BACKEND=$$backend .venv-test/bin/python -m pytest --numprocesses auto --dist worksteal --junitxml runs/tests-$$backend.xml $(ARGS) 2>&1 | tee $$log || status=1; \
 	    report+="$$(printf '%-10s' $$backend) $$(tail -n 1 $$log)"$$'\n'; \
 	    rm $$log; \
 	done; \

@@ -45,6 +45,12 @@ def pytest_collection_modifyitems(config, items):
     items[:] = filter(applies, items)
 
 
+def pytest_collection_finish():
+    """Keras collects garbage for each layer that it quantizes: it need not look at all modules."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def fresh_state():
     """Every test starts from the same seed, and leaves no global policy behind."""
@@ -52,14 +58,6 @@ def fresh_state():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy(policy)
-
-
-@pytest.fixture
-def quick_collection():
-    """Keras collects garbage for each layer that it quantizes: over all that is there, a second."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture

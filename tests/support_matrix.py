@@ -1,15 +1,11 @@
-"""Writes what is supported on which backend, as the tests find it: `python -m tests.support_matrix`.
+"""Writes what is supported on which backend: `python -m tests.support_matrix`.
 
-It runs the tests below on every backend, and writes the table into recipes/README.md. A test that is
-not for a backend makes the cell a "no".
+It reads the reports of `make test`, and writes the table into recipes/README.md. A test that is not
+for a backend makes the cell a "no".
 """
 
-import os
 import re
-import subprocess
-import sys
-import tempfile
-import xml.etree.ElementTree as ET
+from xml.etree import ElementTree
 
 from recipes.common import files
 from tests.conftest import ROOT
@@ -56,36 +52,27 @@ PLACE = re.compile(r"(<!-- support matrix -->\n).*?(<!-- end -->)", re.DOTALL)
 def main():
     rows = []
     for backend, name in BACKENDS.items():
-        passed = outcomes(backend)
+        passed = outcomes(ROOT / "runs" / f"tests-{backend}.xml")
         rows.append([name, *(cell(tests, passed) for tests in MEANS.values())])
     table = files.markdown_table(["", *MEANS], rows)
     print(table)
     README.write_text(PLACE.sub(lambda found: found[1] + table + found[2], README.read_text()))
 
 
-def outcomes(backend):
-    """Returns for each test function that ran on a backend whether all of its cases passed."""
-    tests = sorted({test for tests in MEANS.values() for test in tests})
-    with tempfile.TemporaryDirectory() as folder:
-        report = f"{folder}/report.xml"
-        command = [sys.executable, "-m", "pytest", "--quiet", "--numprocesses=auto", *tests]
-        environment = os.environ | {"KERAS_BACKEND": backend}
-        command += [f"--junitxml={report}"]
-        end = subprocess.run(command, cwd=ROOT, env=environment, check=False)
-        if end.returncode not in (0, 1):
-            raise SystemExit(f"The tests did not run on {backend}.")
-        cases = ET.parse(report).getroot().iter("testcase")
-        passed = {}
-        for case in cases:
-            file = case.get("classname").replace(".", "/") + ".py"
-            test = f"{file}::{case.get('name').partition('[')[0]}"
-            whole = case.find("failure") is None and case.find("error") is None
-            for key in (file, test):
-                passed[key] = passed.get(key, True) and whole
+def outcomes(report):
+    """Returns for each file and test function in a report whether all of its cases passed."""
+    passed = {}
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        file = case.get("classname").replace(".", "/") + ".py"
+        test = f"{file}::{case.get('name').partition('[')[0]}"
+        whole = case.find("failure") is None and case.find("error") is None
+        for key in (file, test):
+            passed[key] = passed.get(key, True) and whole
     return passed
 
 
 def cell(tests, passed):
+    """Returns what a table says of `tests`, given what `outcomes` found."""
     if any(test not in passed for test in tests):
         return "no"
     return "yes" if all(passed[test] for test in tests) else "fails"

@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications, rematerialize
-from keras_gimlp.rematerialization import Recomputed
+from keras_gimlp.rematerialization import Recomputed, block_of
 from tests.conftest import JIT
 from tests.families import EVERY_FAMILY, images, tiny
 
@@ -43,7 +43,7 @@ def assert_trains_the_same(plain, remat, x, jit_compile=JIT):
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
 
 
-@EVERY_FAMILY
+@pytest.mark.parametrize("family", ["aMLP", "giCycleMLP"])
 def test_image_models_train_the_same(family):
     # Stochastic depth drops the same examples when a block is computed again.
     plain, remat = twins(lambda: tiny(family, include_top=False, drop_path_rate=0.5))
@@ -76,10 +76,23 @@ def test_text_encoders_train_the_same_inside_a_head(model, sizes):
     assert_trains_the_same(plain, remat, x)
 
 
+@pytest.mark.backends("tensorflow")  # JAX compiles anyway
 def test_it_compiles_just_in_time():
     plain, remat = twins(lambda: tiny("aMLP", include_top=False, drop_path_rate=0.5))
-    jit_compile = keras.backend.backend() != "torch"
-    assert_trains_the_same(plain, remat, images(2, 8, 8, 3), jit_compile)
+    assert_trains_the_same(plain, remat, images(2, 8, 8, 3), jit_compile=True)
+
+
+@EVERY_FAMILY
+def test_every_family_has_its_blocks(family):
+    model = tiny(family, include_top=False)
+    blocks = {block_of(layer) for layer in model.layers} - {None}
+    assert len(blocks) == (3 if "Cycle" in family else 2)
+    inside = [layer for layer in model.layers if block_of(layer)]
+    # All but what makes tokens or maps, and the last normalization.
+    trained = sum(layer.count_params() for layer in inside)
+    outside = ("patch_embedding", "norm", "stem", "stage1_downsample")
+    rest = [layer for layer in model.layers if layer.name in outside]
+    assert trained + sum(layer.count_params() for layer in rest) == model.count_params()
 
 
 def test_layers_keep_their_precision():

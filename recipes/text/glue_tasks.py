@@ -103,7 +103,7 @@ def load(config):
             tf.data.Dataset.from_tensor_slices((tuple(texts), labels))
             for *texts, labels in (make(2000, seed=0), make(300, seed=1))
         )
-        return Data(task, train, 2000, {"generated": test})
+        return Data(task, train, int(train.cardinality()), {"generated": test})
 
     import tensorflow_datasets as tfds
 

@@ -304,7 +304,6 @@ def test_model_compiles_just_in_time(family):
     assert model.predict(images(2, 8, 8, 3), verbose=0).shape == (2, 3)
 
 
-@pytest.mark.usefixtures("quick_collection")
 @EVERY_FAMILY
 @pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
 def test_a_quantized_model_predicts_the_same_when_saved_and_loaded(family, mode, tmp_path):
@@ -323,7 +322,6 @@ def test_a_quantized_model_predicts_the_same_when_saved_and_loaded(family, mode,
         np.testing.assert_allclose(run(model, x), quantized, rtol=1e-6)
 
 
-@pytest.mark.usefixtures("quick_collection")
 @EVERY_FAMILY
 def test_a_quantized_model_keeps_what_lora_learned_when_saved_and_loaded(family, rng, tmp_path):
     model = tiny(family, classes=3)
@@ -344,7 +342,6 @@ def test_a_quantized_model_keeps_what_lora_learned_when_saved_and_loaded(family,
     assert error < 0.1
 
 
-@pytest.mark.usefixtures("quick_collection")
 def test_a_quantized_model_keeps_its_own_quantizers_when_saved_and_loaded(tmp_path):
     model = tiny("aMLP", classes=3)
     x = images(8, 8, 8, 3)

@@ -408,7 +408,6 @@ def test_layer_does_not_depend_on_the_length_of_the_padding(description):
     )
 
 
-@pytest.mark.usefixtures("quick_collection")
 @EVERY_LAYER_WITH_DENSE_LAYERS
 @pytest.mark.parametrize(
     ("mode", "lora", "share"),

@@ -1,16 +1,33 @@
 """Runs recipes one after the other, without dropout: `python -m tests.recipes.jobs JOBS`.
 
-JOBS is a JSON list of lists: the name of a recipe and its arguments.
+JOBS is a JSON list of lists: the name of a recipe and its arguments. Of the data that recipes
+generate, there is less.
 """
 
+import functools
 import importlib
 import json
 import sys
 
 import keras
 
+from recipes.text import synthetic
+
+
+def shorten_data(set_attribute):
+    """Lets the language recipes generate at most 200 examples, by a function such as `setattr`."""
+    for name in ("acceptability", "similarity", "entities", "continuations", "questions"):
+        make = getattr(synthetic, name)
+
+        @functools.wraps(make)
+        def less(count, *args, make=make, **kwargs):
+            return make(min(count, 200), *args, **kwargs)
+
+        set_attribute(synthetic, name, less)
+
 
 def main():
+    shorten_data(setattr)
     # Its masks are of the whole batch on JAX alone.
     keras.layers.Dropout.call = lambda self, inputs, training=False: inputs
     for recipe, *arguments in json.loads(sys.argv[1]):

@@ -19,7 +19,10 @@ from tests.conftest import ROOT
 BACKEND = keras.backend.backend()
 # With a smaller epsilon, Adam divides gradients that are zero but for rounding by themselves.
 SHORT = "--epochs 1 --steps_per_epoch 5 --batch_size 16 --adam_epsilon 1e-3"
-TEXT = "--model gMLP --num_layers 1 --hidden_dim 8 --intermediate_dim 16 --vocabulary_size 60"
+TEXT = (
+    "--model aMLP --num_layers 1 --hidden_dim 8 --intermediate_dim 16 --attention_dim 4 "
+    "--vocabulary_size 60"
+)
 TOKENS = "--files README.md --max_examples 60 --vocabulary_size 200 --sequence_length 16"
 RECIPES = {
     "image_classification": f"{SHORT} --warmup_steps 2 "
@@ -37,8 +40,8 @@ DEVICES = {
     "tensorflow": {"two": ("2",)},
     "torch": {},
 }[BACKEND]
-# The last, since TensorFlow cannot divide the processor once it has computed.
-DEVICES |= {"remat": ("1", "--remat"), "one": ("1",)}
+DEVICES["one"] = ("1",)  # the last: TensorFlow cannot divide the processor once it has computed
+REMATERIALIZED = ("image_classification", "mlm_pretraining", "glue")  # the others do it as glue
 
 
 def jobs(folder, recipes, *arguments):
@@ -128,11 +131,18 @@ def test_devices_and_processes_train_what_one_device_trains(tmp_path):
                 job
                 for name, devices in DEVICES.items()
                 for job in jobs(tmp_path / name, RECIPES, "--devices", *devices)
-            ],
+            ]
+            + jobs(
+                tmp_path / "remat",
+                {name: RECIPES[name] for name in REMATERIALIZED},
+                *("--devices", "1", "--remat"),
+            ),
         )
     )
     if BACKEND != "tensorflow":
         finish(processes(2, jobs(tmp_path / "processes", RECIPES)))
+    for recipe in REMATERIALIZED:
+        assert_same(tmp_path / "one", tmp_path / "remat", recipe)
     for recipe in RECIPES:
         expected = run_of(tmp_path / "one", recipe)
         for name, devices in DEVICES.items():
