@@ -15,19 +15,17 @@ import dataclasses
 import itertools
 import multiprocessing
 import pathlib
-import re
 import time
 from typing import Annotated, Literal
 
 import numpy as np
 
 from recipes import mlm_pretraining
-from recipes.common import command_line, files
+from recipes.common import command_line, files, machine
 from recipes.common.command_line import Count, Positive, Range
 
 PROGRAM = "python -m recipes.text_scaling"
 Length = Annotated[int, Range(least=3)]  # with two special tokens
-STATUS = pathlib.Path("/proc/self/status")  # of Linux
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +148,7 @@ def serve(end, config, point):
     )
     task.optimizer.build(task.trainable_variables)
     x, y = random_batch(run, list(task.input))
-    before = resident("VmRSS")
+    before = machine.resident("VmRSS")
     for _ in range(config.warmup_steps):
         task.train_on_batch(x, y)
     end.send({"depth": run.depth, "parameters": task.count_params()})
@@ -158,7 +156,7 @@ def serve(end, config, point):
         start = time.perf_counter()
         task.train_on_batch(x, y)  # returns the loss, which waits for the device
         end.send(1000 * (time.perf_counter() - start))
-    most = resident("VmHWM")
+    most = machine.resident("VmHWM")
     end.send(None if before is None or devices.accelerators() else round(most - before))
 
 
@@ -189,13 +187,6 @@ def random_batch(config, names):
     }
     y = rng.integers(config.vocabulary_size, size=positions.shape).astype("int32")
     return {name: x[name] for name in names}, y
-
-
-def resident(name):
-    """Returns memory of this process in MiB: `VmRSS` now, `VmHWM` at most; `None` elsewhere."""
-    if not STATUS.exists():
-        return None
-    return int(re.search(rf"{name}:\s+(\d+) kB", STATUS.read_text()).group(1)) / 1024
 
 
 def describe(row):

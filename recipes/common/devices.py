@@ -1,14 +1,9 @@
 """What must be set before the first tensor is made, and what hardware the work runs on."""
 
-import os
-import pathlib
-import platform
-import sys
-
 import keras
 import tensorflow as tf
 
-from recipes.common import distribution
+from recipes.common import distribution, machine
 
 
 def prepare_training(options, model=None):
@@ -54,12 +49,7 @@ def set_seed(seed):
 
 def hardware():
     """Returns the processor, the cores this process may use, and the backend's accelerators."""
-    name = platform.processor() or platform.machine()
-    if sys.platform == "linux":
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ", ".join([f"{name}, {cores} cores", *accelerators()])
+    return ", ".join([machine.processor(), *accelerators()])
 
 
 def accelerators():

@@ -12,20 +12,15 @@ Of several processes that train together, the first alone reads and writes the f
 import contextlib
 import dataclasses
 import errno
-import importlib.metadata
 import json
 import math
-import pathlib
-import platform
-import subprocess
 import sys
-import time
 
 import filelock
 import keras
 import numpy as np
 
-from recipes.common import callbacks, checkpoints, devices, distribution, files
+from recipes.common import callbacks, checkpoints, devices, distribution, files, machine
 
 PACKAGES = ("keras_gimlp", "keras", "keras-hub", "numpy", "tensorflow", "jax", "torch")
 LOCK = "run.lock"
@@ -257,32 +252,7 @@ def _plain(config):
 
 
 def _circumstances():
-    return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": [sys.executable, *sys.orig_argv[1:]],
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+    return machine.circumstances(PACKAGES) | {
         "hardware": devices.hardware(),
         "devices": distribution.describe(),
     }
-
-
-def _version(package):
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _commit():
-    """Returns the commit of this checkout, with `+changes` where files differ from it."""
-
-    def git(*arguments):
-        command = ["git", "-C", str(pathlib.Path(__file__).parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
