@@ -35,10 +35,36 @@ def layer_macs(layer, tokens=None):
         (tokens,), units = tokens_of(layer, tokens), layer.output.shape[-1]
         channels, size = layer.qkv.kernel.shape[0], layer.attention_dim
         return tokens * (channels * 3 * size + 2 * tokens * size + size * units)
+    if hasattr(layer, "_self_attention_layer"):
+        return encoder_layer_macs(layer, tokens)
     uncounted = (keras.layers.LayerNormalization, keras.layers.Embedding, layers.Affine)
-    if layer.weights and not isinstance(layer, uncounted):
+    # KerasHub has embeddings of its own.
+    if (
+        layer.weights
+        and not isinstance(layer, uncounted)
+        and "Embedding" not in type(layer).__name__
+    ):
         raise TypeError(f"It is not known how to count {layer}.")
     return 0
+
+
+def encoder_layer_macs(layer, tokens):
+    """Counts an encoder layer of KerasHub, whose attention may be gated.
+
+    The positions of DeBERTaV3 are projected once for the text, whether or not it is in a batch.
+    """
+    matrices = (keras.layers.Dense, keras.layers.EinsumDense)
+    inside = [x for x in layer._flatten_layers() if isinstance(x, matrices)]
+    dim = layer._feedforward_output_dense.units
+    macs = tokens * sum(math.prod(x.kernel.shape) for x in inside) + 2 * tokens**2 * dim
+    attention = layer._self_attention_layer
+    attention = getattr(attention, "attention", attention)  # inside the gates
+    if hasattr(attention, "bucket_size"):
+        positions = 2 * attention.bucket_size
+        projections = (attention._query_dense, attention._key_dense)
+        macs += positions * sum(math.prod(x.kernel.shape) for x in projections)
+        macs += 2 * tokens * positions * dim
+    return macs
 
 
 def tokens_of(layer, tokens):
