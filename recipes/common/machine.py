@@ -4,6 +4,8 @@ Nothing here imports Keras, so that it can be asked before a backend is chosen.
 """
 
 import contextlib
+import ctypes
+import gc
 import importlib.metadata
 import os
 import pathlib
@@ -67,6 +69,9 @@ def resident(name):
 
 
 def forget_peak():
-    """Lets `VmHWM` start again from the memory that this process has now, where that is allowed."""
+    """Lets `VmHWM` start again, where that is allowed, from the memory that is still in use."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # where the C library is not glibc
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system
     with contextlib.suppress(OSError):
         RESET.write_text("5")

@@ -50,7 +50,7 @@ def test_help_lists_every_configuration(capsys):
     assert all(name in text for name in CONFIGURATIONS)
 
 
-@pytest.mark.parametrize("recipe", ["image_classification", "compare", "scaling_plan"])
+@pytest.mark.parametrize("recipe", ["image_classification", "benchmark", "compare", "scaling_plan"])
 def test_help_comes_without_the_heavy_imports(recipe):
     command = [sys.executable, "-X", "importtime", "-m", f"recipes.{recipe}", "--help"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
