@@ -1,18 +1,20 @@
 # make demo            trains a small gMLP on handwritten digits; BACKEND=jax or torch does it there
 # make test            the whole test suite on TensorFlow, JAX and PyTorch; BACKENDS=jax on one. Leaves a report
 #                      of each in runs/, of which python -m tests.support_matrix makes a table
+# make benchmark       measures a few models beside timm's; ARGS="--config gmlp" more of them
 # make lint            checks style and formatting; make format repairs what it can
 # Each makes the environment that it needs. ARGS="..." is handed on.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: demo test lint format clean
+.PHONY: demo test benchmark lint format clean
 
 PYTHON ?= python3
 BACKEND ?= tensorflow
 BACKENDS ?= tensorflow jax torch
 ARGS ?=
 DEMO = runs/demo-$(BACKEND)
+BENCHMARK = runs/benchmark-$(shell date +%Y%m%d-%H%M%S)
 INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 demo: .venv/installed-$(BACKEND)
@@ -30,6 +32,9 @@ test: .venv-test/installed
 	printf '\n%s' "$$report"; \
 	exit $$status
 
+benchmark: .venv-benchmark/installed
+	.venv-benchmark/bin/python -m recipes.benchmark --run_dir $(BENCHMARK) $(ARGS)
+
 lint: .venv-test/installed
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
@@ -39,7 +44,7 @@ format: .venv-test/installed
 	.venv-test/bin/ruff format .
 
 clean:
-	rm -rf .venv .venv-test
+	rm -rf .venv .venv-test .venv-benchmark
 
 .venv/installed-%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -51,4 +56,12 @@ clean:
 	$(PYTHON) -m venv .venv-test
 	@echo "Installing Keras with all three backends, the recipes and the tests ..."
 	.venv-test/bin/python $(INSTALL) ".[tensorflow,jax,torch,language,test,lint]"
+	touch $@
+
+.venv-benchmark/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-benchmark
+	@echo "Installing Keras with all three backends, and the libraries to compare with ..."
+	@# timm needs torchvision, whose wheels on PyPI need PyPI's build of PyTorch: === takes no other.
+	torch=$$(sed -n 's/^torch==/torch===/p' constraints.txt); \
+	.venv-benchmark/bin/python $(INSTALL) ".[tensorflow,jax,torch,benchmark]" "$$torch"
 	touch $@
