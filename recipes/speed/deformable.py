@@ -27,7 +27,7 @@ class DeformableCycleFC(nn.Module):
         reach = kernel_size // 2
         offset = torch.zeros(channels, 2)  # down and to the right
         offset[:, axis] = (torch.arange(channels) + reach) % kernel_size - reach
-        self.register_buffer("offset", offset.reshape(1, 2 * channels, 1, 1))
+        self.register_buffer("offset", offset.reshape(1, 2 * channels, 1, 1), persistent=False)
 
     def forward(self, x):
         batch, _, height, width = x.shape  # (B, C, H, W)
