@@ -68,10 +68,15 @@ def resident(name):
     return int(re.search(rf"{name}:\s+(\d+) kB", MEMORY.read_text()).group(1)) / 1024
 
 
+def give_back():
+    """Gives memory that is not in use back to the system, as far as the C library can."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another one than glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def forget_peak():
     """Lets `VmHWM` start again, where that is allowed, from the memory that is still in use."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # where the C library is not glibc
-        ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system
+    give_back()
     with contextlib.suppress(OSError):
         RESET.write_text("5")

@@ -8,6 +8,7 @@ import tempfile
 import time
 import traceback
 
+from recipes.common import machine
 from recipes.speed.libraries import LIBRARIES
 from recipes.speed.subjects import KERAS_HUB, OURS
 
@@ -33,7 +34,9 @@ def serve(end, config, subject):
             seconds_of(product, library, PRODUCTS)  # compiles
             end.send(facts | {"matrix_size": size})
             while True:
+                machine.give_back()  # for those whose turn it is
                 end.recv()
+                library.wait(step())
                 seconds = seconds_of(step, library, config.steps)
                 matrix_seconds = seconds_of(product, library, PRODUCTS)
                 end.send({"seconds": seconds, "matrix_seconds": matrix_seconds})
