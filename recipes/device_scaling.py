@@ -188,7 +188,7 @@ def serve(end, config, place):
     import keras
     import tensorflow as tf
 
-    from recipes.common import callbacks, devices, distribution
+    from recipes.common import callbacks, devices, distribution, streams
     from recipes.images import configurations, models
 
     count = len(place.shares)
@@ -211,8 +211,15 @@ def serve(end, config, place):
     with contextlib.suppress(EOFError):  # all is measured
         while size := count * end.recv():
             batches = tf.data.Dataset.from_tensors((images[:size], labels[:size])).repeat()
+            batches = streams.ready(batches)
             begin = time.perf_counter()
-            model.fit(batches, steps_per_epoch=config.steps, callbacks=together, verbose=0)
+            model.fit(
+                batches,
+                steps_per_epoch=config.steps,
+                callbacks=together,
+                shuffle=False,  # one batch, again and again
+                verbose=0,
+            )
             end.send(time.perf_counter() - begin)
             together = []  # PyTorch's hooks stay
 

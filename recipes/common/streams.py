@@ -1,9 +1,13 @@
 """What the data pipelines of all recipes share."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
 from recipes.common.command_line import one_of
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def epochs(examples, per_epoch, *, shuffle_buffer, seed, first_epoch, epochs):
@@ -54,6 +58,17 @@ def whole_batches(examples, size, batch_size):
     return tf.data.Dataset.zip(
         (examples.repeat().take(total), tf.data.Dataset.from_tensor_slices(weights))
     ).map(lambda example, weight: (*example, weight))
+
+
+def ready(batches):
+    """Returns batches that are made while the model works on the last ones.
+
+    tf.data does not tune itself: with TensorFlow 2.21, the end of a pass waits now and then for the
+    thread that does, as long again as the pass took, up to a minute.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def count_steps(options, examples):

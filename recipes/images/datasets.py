@@ -149,13 +149,12 @@ def training_batches(data, config, preprocess, first_epoch, steps_per_epoch):
         epochs=config.epochs,
     )
     numbers = tf.data.Dataset.counter(first_epoch * per_epoch)
-    return (
+    return streams.ready(
         distribution.own(tf.data.Dataset.zip((numbers, examples)), config.batch_size)
-        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(prepare, num_parallel_calls=streams.CORES)
         .batch(distribution.own_size(config.batch_size), drop_remainder=True)
-        .map(mix, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(mix, num_parallel_calls=streams.CORES)
         .map(lambda images, labels: (preprocess(images), labels))
-        .prefetch(tf.data.AUTOTUNE)
     )
 
 
@@ -168,12 +167,11 @@ def test_batches(data, config, preprocess):
         return image, tf.one_hot(label, len(data.class_names)), weight
 
     examples = streams.whole_batches(data.test, data.test_size, config.batch_size)
-    return (
+    return streams.ready(
         distribution.own(examples, config.batch_size)
-        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(prepare, num_parallel_calls=streams.CORES)
         .batch(distribution.own_size(config.batch_size), drop_remainder=True)
         .map(lambda images, labels, weights: (preprocess(images), labels, weights))
-        .prefetch(tf.data.AUTOTUNE)
     )
 
 

@@ -196,7 +196,7 @@ def training_batches(task, examples, size, config, first_epoch, prepare=None, to
     examples = distribution.own(examples, config.batch_size)
     batches = examples.batch(distribution.own_size(config.batch_size), drop_remainder=True)
     if prepare is not None:
-        batches = batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = batches.map(prepare, num_parallel_calls=streams.CORES)
 
     def narrow(x, y):
         # TensorFlow's replicas build a model from the sum of their inputs, which no mask may be.
@@ -204,7 +204,7 @@ def training_batches(task, examples, size, config, first_epoch, prepare=None, to
         x, width = trim(x, task)
         return x, y[..., :width] if token_labels else y
 
-    return batches.map(narrow, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return streams.ready(batches.map(narrow, num_parallel_calls=streams.CORES))
 
 
 def trim(x, task):
@@ -266,7 +266,7 @@ def predict(task, batches):
 
     Unlike Keras' `predict`, it takes batches of different widths, and outputs may depend on these.
     """
-    for x in batches:
+    for x in streams.ready(batches):
         yield from distribution.predict_on_batch(task, trim(x, task)[0])
 
 
@@ -285,7 +285,7 @@ def report_truncated(encoder, texts, sequence_length):
         between = (len(texts) - 1) * len(packer.sep_value)
         return sum(counts) + len(packer.start_value) + between + len(packer.end_value)
 
-    batches = texts.batch(1024).map(count_tokens, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = texts.batch(1024).map(count_tokens, num_parallel_calls=streams.CORES)
     found = np.concatenate(list(batches.as_numpy_iterator()))
     longer = int((found > sequence_length).sum())
     if longer:

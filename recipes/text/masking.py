@@ -105,12 +105,11 @@ def masked_batches(numbers, examples, mask, batch_size):
         x, y = mask(number, ids)
         return x, y, *(tf.fill(tf.shape(y), value) for value in weight)
 
-    return (
+    return streams.ready(
         distribution.own(numbers, batch_size)
         .batch(size)
-        .map(read, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(read, num_parallel_calls=streams.CORES)
         .unbatch()
-        .map(masked, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(masked, num_parallel_calls=streams.CORES)
         .batch(size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
     )

@@ -7,9 +7,8 @@ vocabularies of up to 65,536 tokens, 4 bytes for larger ones.
 import time
 
 import numpy as np
-import tensorflow as tf
 
-from recipes.common import files
+from recipes.common import files, streams
 
 PROGRESS_SECONDS = 10  # between two lines on how far the tokenization is
 
@@ -84,10 +83,10 @@ def iterate(texts, tokenizer, limit=None):
     """Yields the token ids of texts, up to `limit` of them, as arrays."""
     batches = texts.batch(256).map(
         lambda batch: tokenizer(batch).flat_values,
-        num_parallel_calls=tf.data.AUTOTUNE,
+        num_parallel_calls=streams.CORES,
         deterministic=True,
     )
-    for ids in batches.as_numpy_iterator():
+    for ids in streams.ready(batches).as_numpy_iterator():
         yield ids[:limit]
         if limit is not None:
             limit -= len(ids[:limit])
