@@ -25,10 +25,10 @@ TEXT = (
 )
 TOKENS = "--files README.md --max_examples 60 --vocabulary_size 200 --sequence_length 16"
 RECIPES = {
-    "image_classification": f"{SHORT} --warmup_steps 2 "
+    "image_classification": f"{SHORT} --warmup_steps 2 --drop_path_rate 0.3 "
     "--model_args depth=1 dim=8 ffn_dim=16 patch_size=4",
     "mlm_pretraining": f"{TOKENS} --steps 5 --batch_size 16 --adam_epsilon 1e-3 --warmup_steps 2 "
-    "--depth 1 --dim 8 --ffn_dim 16",
+    "--depth 1 --dim 8 --ffn_dim 16 --dropout 0.1",
     **dict.fromkeys(("glue", "squad", "swag"), f"{SHORT} {TEXT}"),
 }
 if BACKEND == "jax":
