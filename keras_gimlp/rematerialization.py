@@ -20,6 +20,8 @@ def rematerialize(model):
     computes about a third more. The model stays what it is otherwise: the same weights under the
     same names, the same outputs, saved and loaded as before. A loaded model is not rematerialized.
 
+    On processors, JAX (0.10.2) computes the blocks again but saves no memory.
+
     Args:
         model: A built functional model with blocks of `keras_gimlp.applications` or encoder layers
             of KerasHub, or a task on one. It is changed in place.
