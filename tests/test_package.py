@@ -21,7 +21,7 @@ from tests.families import images, tiny
 WITH_EXAMPLES = [value for value in vars(keras_gimlp.layers).values() if callable(value)]
 WITH_EXAMPLES += [applications.gMLP, applications.CycleMLP, applications.MLPMixer]
 WITH_EXAMPLES += [applications.ResMLP, applications.preprocess_input, keras_gimlp.weights.find]
-WITH_EXAMPLES += [applications.list_models]
+WITH_EXAMPLES += [applications.list_models, keras_gimlp.rematerialize]
 BACKENDS = ("tensorflow", "jax", "torch")
 
 

@@ -262,7 +262,7 @@ class Score(keras.callbacks.Callback):
 
 
 def predict(task, batches):
-    """Yields the output of `task` for each example in batches of inputs, as an array.
+    """Yields the output of `task` for each example in a data set of batches of inputs, as an array.
 
     Unlike Keras' `predict`, it takes batches of different widths, and outputs may depend on these.
     """

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import sentencepiece
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_gimlp import applications
@@ -75,7 +76,8 @@ def test_batches_for_dense_spatial_weights_keep_their_length():
     )
     assert width == 100
     assert x["token_ids"].shape == (3, 100)
-    assert len(list(fine_tuning.predict(task, [x]))) == 3
+    batches = tf.data.Dataset.from_tensors(x)
+    assert len(list(fine_tuning.predict(task, batches))) == 3
 
 
 def gmlp(spatial):
