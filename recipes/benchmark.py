@@ -14,15 +14,14 @@ them it multiplies two large matrices, to whose rate the model's is compared. Ta
 files in the columns of timm's results are written, with the targets that were measured.
 """
 
-import contextlib
 import dataclasses
-import multiprocessing
+import itertools
 import os
 import pathlib
 import time
 from typing import Literal
 
-from recipes.common import command_line, machine
+from recipes.common import command_line, machine, workers
 from recipes.common.command_line import Count, Whole
 from recipes.speed import process, report, subjects
 
@@ -156,14 +155,14 @@ def check_peers(chosen):
         name = f"{subject.model} of {subject.library}"
         if subject.library not in (subjects.TIMM, subjects.TORCHVISION) or name in found:
             continue
-        worker = Worker(process.compare, dataclasses.replace(subject, batch_size=2))
-        worker.stop()
-        if worker.error:
+        worker = workers.Worker(process.compare, dataclasses.replace(subject, batch_size=2))
+        try:
+            found[name] = worker.receive()
+        except workers.Failed as error:
             raise SystemExit(
-                f"{name} cannot be compared with {subject.ours}: {worker.error}. --no_peers leaves "
-                "it out."
-            )
-        found[name] = worker.answer["difference"]
+                f"{name} cannot be compared with {subject.ours}: {error}. --no_peers leaves it out."
+            ) from None
+        worker.stop()
         if found[name] > TOLERANCE:
             raise SystemExit(
                 f"{name} does not compute what {subject.ours} computes: with the same weights "
@@ -176,58 +175,36 @@ def check_peers(chosen):
 def measure(config, members):
     """Returns a row for each subject; they take turns."""
     print(f"\n{members[0].group}", flush=True)
-    # One is built at a time.
-    workers = {subject: Worker(process.serve, config, subject) for subject in members}
-    known = {subject: worker.answer for subject, worker in workers.items()}
-    turns = {subject: [] for subject in members}
-    for _ in range(config.rounds):
-        for subject, worker in workers.items():
-            if worker.error is None:
-                time.sleep(PAUSE)
-                turns[subject].append(worker.ask("turn"))
+    speakers = {subject: answers(config, subject) for subject in members}
+    found, failed = {subject: [] for subject in members}, {}
+    for _ in range(1 + config.rounds):  # first all are built, one at a time
+        for subject, speaker in speakers.items():
+            try:
+                found[subject] += itertools.islice(speaker, 1)
+            except workers.Failed as error:
+                failed[subject] = str(error)
     rows = []
-    for subject, worker in workers.items():
-        worker.stop()
-        if worker.error is None:
-            rows.append(report.make_row(subject, known[subject], turns[subject]))
+    for subject, speaker in speakers.items():
+        speaker.close()
+        if subject in failed:
+            rows.append(report.make_failed_row(subject, failed[subject]))
         else:
-            rows.append(report.make_failed_row(subject, worker.error))
+            facts, *turns = found[subject]
+            rows.append(report.make_row(subject, facts, turns))
         print(report.describe(rows[-1]), flush=True)
     return rows
 
 
-class Worker:
-    """A process that runs a function which sends dictionaries.
-
-    Attributes:
-        answer: The last dictionary that was sent.
-        error: What is said under `"error"` in it, `None` if there is nothing.
-    """
-
-    def __init__(self, function, *arguments):
-        context = multiprocessing.get_context("spawn")
-        self.end, theirs = context.Pipe()
-        self.process = context.Process(target=function, args=(theirs, *arguments), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.receive()
-
-    def receive(self):
-        try:
-            self.answer = self.end.recv()
-        except (EOFError, OSError):
-            self.answer = {"error": "its process ended (if no reason is above, for lack of memory)"}
-        self.error = self.answer.get("error")
-
-    def ask(self, question):
-        with contextlib.suppress(OSError):  # which `receive` will tell
-            self.end.send(question)
-        self.receive()
-        return self.answer
-
-    def stop(self):
-        self.end.close()
-        self.process.join()
+def answers(config, subject):
+    """Yields what is known of a subject when it is built, and then what it took in each round."""
+    worker = workers.Worker(process.serve, config, subject)
+    try:
+        yield worker.receive()
+        for _ in range(config.rounds):
+            time.sleep(PAUSE)
+            yield worker.ask("turn")
+    finally:
+        worker.stop()
 
 
 if __name__ == "__main__":

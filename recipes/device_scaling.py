@@ -13,9 +13,7 @@ the difference is the communication, waiting for each other included. `scaling.m
 `scaling.json` are written.
 """
 
-import contextlib
 import dataclasses
-import multiprocessing
 import os
 import pathlib
 import socket
@@ -25,7 +23,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from recipes.common import command_line, files
+from recipes.common import command_line, files, workers
 from recipes.common.command_line import Arguments, Count, Range
 
 PROGRAM = "python -m recipes.device_scaling"
@@ -116,39 +114,21 @@ def list_settings(config):
 
 def measure(config, backend):
     """Returns the seconds of a step of each setting in every round, by the setting's name."""
-    together = start(config, places_together(config.devices, backend))
-    apart = start(config, [Place(range(i, i + 1), 1, {}) for i in range(config.devices)])
+    alone = [Place(range(i, i + 1), 1, {}) for i in range(config.devices)]
+    together, apart = (
+        [workers.Worker(serve, config, place) for place in places]
+        for places in (places_together(config.devices, backend), alone)
+    )
     settings = list_settings(config)
     seconds = {setting.name: [] for setting in settings}
     for i in range(config.rounds + 1):
         for setting in settings:
-            ends = together if setting.together else apart[: setting.devices]
-            found = turn(ends, setting.batch_size) / config.steps
+            those = together if setting.together else apart[: setting.devices]
+            # The slowest counts.
+            found = max(workers.ask_all(those, setting.batch_size)) / config.steps
             if i > 0:  # the first compiles
                 seconds[setting.name].append(found)
     return seconds
-
-
-def start(config, places):
-    """Starts a process in each place; returns our ends of the pipes to them."""
-    context = multiprocessing.get_context("spawn")
-    ends = []
-    for place in places:
-        ours, theirs = context.Pipe()
-        context.Process(target=serve, args=(theirs, config, place), daemon=True).start()
-        theirs.close()
-        ends.append(ours)
-    return ends
-
-
-def turn(ends, batch_size):
-    """Lets processes train some steps at the same time; returns the seconds of the slowest."""
-    try:
-        for end in ends:
-            end.send(batch_size)
-        return max(end.recv() for end in ends)
-    except (EOFError, BrokenPipeError):
-        raise SystemExit("A measurement failed, for the reason above.") from None
 
 
 def places_together(count, backend):
@@ -208,20 +188,19 @@ def serve(end, config, place):
     shape = (count * config.batch_size, run.image_size, run.image_size, 3)
     images, labels = rng.normal(size=shape).astype("float32"), rng.integers(1000, size=shape[0])
     together = [callbacks.Together()] if distribution.processes() > 1 else []
-    with contextlib.suppress(EOFError):  # all is measured
-        while size := count * end.recv():
-            batches = tf.data.Dataset.from_tensors((images[:size], labels[:size])).repeat()
-            batches = streams.ready(batches)
-            begin = time.perf_counter()
-            model.fit(
-                batches,
-                steps_per_epoch=config.steps,
-                callbacks=together,
-                shuffle=False,  # one batch, again and again
-                verbose=0,
-            )
-            end.send(time.perf_counter() - begin)
-            together = []  # PyTorch's hooks stay
+    while size := count * end.recv():
+        batches = tf.data.Dataset.from_tensors((images[:size], labels[:size])).repeat()
+        batches = streams.ready(batches)
+        begin = time.perf_counter()
+        model.fit(
+            batches,
+            steps_per_epoch=config.steps,
+            callbacks=together,
+            shuffle=False,  # one batch, again and again
+            verbose=0,
+        )
+        end.send(time.perf_counter() - begin)
+        together = []  # PyTorch's hooks stay
 
 
 def summarize(config, seconds):

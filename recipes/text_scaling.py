@@ -13,7 +13,6 @@ written.
 
 import dataclasses
 import itertools
-import multiprocessing
 import pathlib
 import time
 from typing import Annotated, Literal
@@ -21,7 +20,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from recipes import mlm_pretraining
-from recipes.common import command_line, files, machine
+from recipes.common import command_line, files, machine, workers
 from recipes.common.command_line import Count, Positive, Range
 
 PROGRAM = "python -m recipes.text_scaling"
@@ -101,35 +100,20 @@ def check(config):
 
 def measure(config, points):
     """Returns a row for each of the points, which take turns."""
-    context = multiprocessing.get_context("spawn")
-    ends = []
+    running, rows = [], []
     for point in points:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, config, point), daemon=True)
-        process.start()
-        theirs.close()
-        built = receive(ours)  # one is built at a time
-        ends.append((process, ours, built))
-    milliseconds = [[] for _ in points]
+        running.append(workers.Worker(serve, config, point))
+        rows.append(dataclasses.asdict(point) | running[-1].receive())  # one is built at a time
+    for row in rows:
+        row["milliseconds"] = []
     for _ in range(config.rounds):
-        for (_, end, _), found in zip(ends, milliseconds, strict=True):
-            end.send("step")
-            found.append(receive(end))
-    rows = []
-    for point, (process, end, built), found in zip(points, ends, milliseconds, strict=True):
-        end.send("stop")
-        row = dataclasses.asdict(point) | built | {"milliseconds": found, "mebibytes": receive(end)}
-        process.join()
-        print(f"{describe(row)}: {np.median(found):,.0f} ms", flush=True)
-        rows.append(row)
+        for worker, row in zip(running, rows, strict=True):
+            row["milliseconds"].append(worker.ask("step"))
+    for worker, row in zip(running, rows, strict=True):
+        row["mebibytes"] = worker.ask("memory")
+        worker.stop()
+        print(f"{describe(row)}: {np.median(row['milliseconds']):,.0f} ms", flush=True)
     return rows
-
-
-def receive(end):
-    try:
-        return end.recv()
-    except EOFError:
-        raise SystemExit("A measurement failed, for the reason above.") from None
 
 
 def serve(end, config, point):

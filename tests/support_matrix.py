@@ -52,7 +52,10 @@ PLACE = re.compile(r"(<!-- support matrix -->\n).*?(<!-- end -->)", re.DOTALL)
 def main():
     rows = []
     for backend, name in BACKENDS.items():
-        passed = outcomes(ROOT / "runs" / f"tests-{backend}.xml")
+        report = ROOT / "runs" / f"tests-{backend}.xml"
+        if not report.exists():
+            raise SystemExit(f"{report} is missing: make test BACKENDS={backend} writes it.")
+        passed = outcomes(report)
         rows.append([name, *(cell(tests, passed) for tests in MEANS.values())])
     table = files.markdown_table(["", *MEANS], rows)
     print(table)

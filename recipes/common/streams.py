@@ -1,13 +1,9 @@
 """What the data pipelines of all recipes share."""
 
-import os
-
 import numpy as np
 import tensorflow as tf
 
 from recipes.common.command_line import one_of
-
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def epochs(examples, per_epoch, *, shuffle_buffer, seed, first_epoch, epochs):

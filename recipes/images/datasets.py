@@ -15,7 +15,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from recipes.common import distribution, streams
+from recipes.common import distribution, machine, streams
 from recipes.common.command_line import one_of
 
 IMAGE_FILES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
@@ -151,9 +151,9 @@ def training_batches(data, config, preprocess, first_epoch, steps_per_epoch):
     numbers = tf.data.Dataset.counter(first_epoch * per_epoch)
     return streams.ready(
         distribution.own(tf.data.Dataset.zip((numbers, examples)), config.batch_size)
-        .map(prepare, num_parallel_calls=streams.CORES)
+        .map(prepare, num_parallel_calls=machine.cores())
         .batch(distribution.own_size(config.batch_size), drop_remainder=True)
-        .map(mix, num_parallel_calls=streams.CORES)
+        .map(mix, num_parallel_calls=machine.cores())
         .map(lambda images, labels: (preprocess(images), labels))
     )
 
@@ -169,7 +169,7 @@ def test_batches(data, config, preprocess):
     examples = streams.whole_batches(data.test, data.test_size, config.batch_size)
     return streams.ready(
         distribution.own(examples, config.batch_size)
-        .map(prepare, num_parallel_calls=streams.CORES)
+        .map(prepare, num_parallel_calls=machine.cores())
         .batch(distribution.own_size(config.batch_size), drop_remainder=True)
         .map(lambda images, labels, weights: (preprocess(images), labels, weights))
     )

@@ -1,12 +1,10 @@
 """What runs in the process of one model that is measured."""
 
-import contextlib
 import importlib
 import os
 import sys
 import tempfile
 import time
-import traceback
 
 from recipes.common import machine
 from recipes.speed.libraries import LIBRARIES
@@ -26,41 +24,27 @@ def serve(end, config, subject):
         if subject.library in (OURS, KERAS_HUB) and subject.backend != "tensorflow":
             # Keras loads it beside any backend where it is installed: hundreds of megabytes.
             sys.modules["tensorflow"] = None
-        with reporting(end):
-            library = LIBRARIES[subject.backend]()
-            facts, step = start(config, subject, library)
-            size = config.matrix_size or library.matrix_size
-            product = library.product(size, subject.precision)
-            seconds_of(product, library, PRODUCTS)  # compiles
-            end.send(facts | {"matrix_size": size})
-            while True:
-                machine.give_back()  # for those whose turn it is
-                end.recv()
-                library.wait(step())
-                seconds = seconds_of(step, library, config.steps)
-                matrix_seconds = seconds_of(product, library, PRODUCTS)
-                end.send({"seconds": seconds, "matrix_seconds": matrix_seconds})
+        library = LIBRARIES[subject.backend]()
+        facts, step = start(config, subject, library)
+        size = config.matrix_size or library.matrix_size
+        product = library.product(size, subject.precision)
+        seconds_of(product, library, PRODUCTS)  # compiles
+        end.send(facts | {"matrix_size": size})
+        while True:
+            machine.give_back()  # for those whose turn it is
+            end.recv()
+            library.wait(step())
+            seconds = seconds_of(step, library, config.steps)
+            matrix_seconds = seconds_of(product, library, PRODUCTS)
+            end.send({"seconds": seconds, "matrix_seconds": matrix_seconds})
 
 
 def compare(end, subject):
     """Sends how far a peer is from our model with the same weights."""
     os.environ["KERAS_BACKEND"] = "torch"
-    with reporting(end):
-        from recipes.speed import torch_peers
+    from recipes.speed import torch_peers
 
-        end.send({"difference": torch_peers.difference(subject)})
-
-
-@contextlib.contextmanager
-def reporting(end):
-    """Sends an error instead of raising it; ends when nobody is at the other end of the pipe."""
-    try:
-        yield
-    except (EOFError, BrokenPipeError):
-        return
-    except Exception as error:  # whatever it is, the others go on
-        traceback.print_exc()
-        end.send({"error": f"{type(error).__name__}: {error}".splitlines()[0]})
+    end.send(torch_peers.difference(subject))
 
 
 def environment(subject, caches):

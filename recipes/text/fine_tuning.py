@@ -18,6 +18,7 @@ from recipes.common import (
     devices,
     distribution,
     files,
+    machine,
     optimizers,
     runs,
     streams,
@@ -196,7 +197,7 @@ def training_batches(task, examples, size, config, first_epoch, prepare=None, to
     examples = distribution.own(examples, config.batch_size)
     batches = examples.batch(distribution.own_size(config.batch_size), drop_remainder=True)
     if prepare is not None:
-        batches = batches.map(prepare, num_parallel_calls=streams.CORES)
+        batches = batches.map(prepare, num_parallel_calls=machine.cores())
 
     def narrow(x, y):
         # TensorFlow's replicas build a model from the sum of their inputs, which no mask may be.
@@ -204,7 +205,7 @@ def training_batches(task, examples, size, config, first_epoch, prepare=None, to
         x, width = trim(x, task)
         return x, y[..., :width] if token_labels else y
 
-    return streams.ready(batches.map(narrow, num_parallel_calls=streams.CORES))
+    return streams.ready(batches.map(narrow, num_parallel_calls=machine.cores()))
 
 
 def trim(x, task):
@@ -285,8 +286,8 @@ def report_truncated(encoder, texts, sequence_length):
         between = (len(texts) - 1) * len(packer.sep_value)
         return sum(counts) + len(packer.start_value) + between + len(packer.end_value)
 
-    batches = texts.batch(1024).map(count_tokens, num_parallel_calls=streams.CORES)
-    found = np.concatenate(list(batches.as_numpy_iterator()))
+    batches = texts.batch(1024).map(count_tokens, num_parallel_calls=machine.cores())
+    found = np.concatenate(list(streams.ready(batches).as_numpy_iterator()))
     longer = int((found > sequence_length).sum())
     if longer:
         print(

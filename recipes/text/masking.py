@@ -7,7 +7,7 @@ run would have seen.
 
 import tensorflow as tf
 
-from recipes.common import distribution, streams
+from recipes.common import distribution, machine, streams
 
 
 def masks(sequence_length, mask_rate):
@@ -108,8 +108,8 @@ def masked_batches(numbers, examples, mask, batch_size):
     return streams.ready(
         distribution.own(numbers, batch_size)
         .batch(size)
-        .map(read, num_parallel_calls=streams.CORES)
+        .map(read, num_parallel_calls=machine.cores())
         .unbatch()
-        .map(masked, num_parallel_calls=streams.CORES)
+        .map(masked, num_parallel_calls=machine.cores())
         .batch(size, drop_remainder=True)
     )

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from recipes.common import files, streams
+from recipes.common import files, machine, streams
 
 PROGRESS_SECONDS = 10  # between two lines on how far the tokenization is
 
@@ -83,7 +83,7 @@ def iterate(texts, tokenizer, limit=None):
     """Yields the token ids of texts, up to `limit` of them, as arrays."""
     batches = texts.batch(256).map(
         lambda batch: tokenizer(batch).flat_values,
-        num_parallel_calls=streams.CORES,
+        num_parallel_calls=machine.cores(),
         deterministic=True,
     )
     for ids in streams.ready(batches).as_numpy_iterator():
