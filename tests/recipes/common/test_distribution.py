@@ -6,7 +6,8 @@ from recipes.common import distribution
 
 
 @pytest.mark.parametrize(
-    "scope, replicas, differs", [("batch", 2, True), ("batch", 1, False), ("example", 2, False)]
+    ("scope", "replicas", "differs"),
+    [("batch", 2, True), ("batch", 1, False), ("example", 2, False)],
 )
 def test_it_is_said_where_a_part_of_a_batch_has_a_maximum_of_its_own(
     monkeypatch, capsys, scope, replicas, differs
