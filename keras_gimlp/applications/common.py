@@ -7,6 +7,7 @@ import textwrap
 import keras
 import numpy as np
 
+from keras_gimlp.layers.dense import Dense
 from keras_gimlp.weights import find
 
 
@@ -112,7 +113,7 @@ def head(x, include_top, pooling, classes, classifier_activation):
     elif pooling == "max":
         x = maximum(data_format="channels_last", name="max_pool")(x)
     if include_top:
-        x = keras.layers.Dense(
+        x = Dense(
             classes,
             activation=classifier_activation,
             dtype=keras.config.dtype_policy().variable_dtype,

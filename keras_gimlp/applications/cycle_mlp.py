@@ -16,7 +16,9 @@ from keras_gimlp.applications.common import (
     variant,
 )
 from keras_gimlp.applications.feature_pyramid import FeaturePyramid
+from keras_gimlp.applications.image_model import ImageModel
 from keras_gimlp.layers import CycleFC, GateWithInhibition, Inhibition, SplitAttention
+from keras_gimlp.layers.dense import Dense
 from keras_gimlp.weights import load_weights
 
 EPSILON = 1e-5  # of the layer normalizations, as in the released code
@@ -187,7 +189,7 @@ def CycleMLP(
         x = layer_norm(x, name="norm")
         x = head(x, include_top, pooling, classes, classifier_activation)
 
-    model_class = FeaturePyramid if feature_maps else keras.Model
+    model_class = FeaturePyramid if feature_maps else ImageModel
     model = model_class(sources(inputs), maps if feature_maps else x, name=name)
     if weights is not None:
         fresh = [f"stage{s}_norm" for s in range(len(depths))]
@@ -214,7 +216,7 @@ def layer_norm(x, name):
 
 def dense(x, units, name, **kwargs):
     start = keras.initializers.TruncatedNormal(stddev=0.02)
-    return keras.layers.Dense(units, kernel_initializer=start, name=name, **kwargs)(x)
+    return Dense(units, kernel_initializer=start, name=name, **kwargs)(x)
 
 
 def cycle_mixing(x, name):

@@ -13,6 +13,7 @@ from keras_gimlp.applications.common import (
 )
 from keras_gimlp.applications.token_model import describe, patch_tokens, token_model
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
+from keras_gimlp.layers.dense import Dense
 
 EPSILON = 1e-6  # of the layer normalizations, as in timm's gMLP-S; the paper gives none
 SPATIAL = {"_gate/spatial/kernel": (0, 1), "_gate/spatial/bias": (None, 0)}
@@ -92,13 +93,13 @@ def gMLP(  # noqa: D417  `describe` adds what is shared
 def gmlp_block(x, ffn_dim, attention_dim, drop_path_rate, name):
     """One block of gMLP, or of aMLP with `attention_dim`, on tokens of shape `(batch, N, dim)`."""
     y = keras.layers.LayerNormalization(epsilon=EPSILON, name=f"{name}_norm")(x)
-    z = keras.layers.Dense(ffn_dim, activation="gelu", name=f"{name}_expand")(y)
+    z = Dense(ffn_dim, activation="gelu", name=f"{name}_expand")(y)
     unit = SpatialGatingUnit(name=f"{name}_gate")
     if attention_dim is None:
         z = unit(z)
     else:
         z = unit(z, TinyAttention(ffn_dim // 2, attention_dim, name=f"{name}_attention")(y))
-    z = keras.layers.Dense(x.shape[-1], name=f"{name}_contract")(z)
+    z = Dense(x.shape[-1], name=f"{name}_contract")(z)
     return add_residual(x, z, drop_path_rate, name)
 
 

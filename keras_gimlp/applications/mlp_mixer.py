@@ -12,6 +12,7 @@ from keras_gimlp.applications.common import (
     variant,
 )
 from keras_gimlp.applications.token_model import describe, patch_tokens, token_model
+from keras_gimlp.layers.dense import Dense
 
 EPSILON = 1e-6  # of the layer normalizations, as in the released code
 SPATIAL = {
@@ -98,14 +99,14 @@ def mixer_block(x, tokens_mlp_dim, channels_mlp_dim, drop_path_rate, name):
     _, tokens, dim = x.shape
     y = keras.layers.LayerNormalization(epsilon=EPSILON, name=f"{name}_tokens_norm")(x)
     y = keras.layers.Permute((2, 1), name=f"{name}_tokens_last")(y)  # (B, C, N)
-    y = keras.layers.Dense(tokens_mlp_dim, activation="gelu", name=f"{name}_tokens_expand")(y)
-    y = keras.layers.Dense(tokens, name=f"{name}_tokens_contract")(y)
+    y = Dense(tokens_mlp_dim, activation="gelu", name=f"{name}_tokens_expand")(y)
+    y = Dense(tokens, name=f"{name}_tokens_contract")(y)
     y = keras.layers.Permute((2, 1), name=f"{name}_channels_last")(y)  # (B, N, C)
     x = add_residual(x, y, drop_path_rate, f"{name}_tokens")
 
     y = keras.layers.LayerNormalization(epsilon=EPSILON, name=f"{name}_channels_norm")(x)
-    y = keras.layers.Dense(channels_mlp_dim, activation="gelu", name=f"{name}_channels_expand")(y)
-    y = keras.layers.Dense(dim, name=f"{name}_channels_contract")(y)
+    y = Dense(channels_mlp_dim, activation="gelu", name=f"{name}_channels_expand")(y)
+    y = Dense(dim, name=f"{name}_channels_contract")(y)
     return add_residual(x, y, drop_path_rate, f"{name}_channels")
 
 

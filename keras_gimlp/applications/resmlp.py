@@ -13,6 +13,7 @@ from keras_gimlp.applications.common import (
 )
 from keras_gimlp.applications.token_model import describe, patch_tokens, token_model
 from keras_gimlp.layers import Affine
+from keras_gimlp.layers.dense import Dense
 
 SPATIAL = {"_tokens_mix/kernel": (0, 1), "_tokens_mix/bias": (None, 0)}
 
@@ -91,14 +92,14 @@ def resmlp_block(x, mlp_ratio, layer_scale, drop_path_rate, name):
     start = keras.initializers.Constant(layer_scale)
     y = Affine(name=f"{name}_tokens_norm")(x)
     y = keras.layers.Permute((2, 1), name=f"{name}_tokens_last")(y)  # (B, C, N)
-    y = keras.layers.Dense(tokens, name=f"{name}_tokens_mix")(y)
+    y = Dense(tokens, name=f"{name}_tokens_mix")(y)
     y = keras.layers.Permute((2, 1), name=f"{name}_channels_last")(y)  # (B, N, C)
     y = Affine(use_bias=False, alpha_initializer=start, name=f"{name}_tokens_scale")(y)
     x = add_residual(x, y, drop_path_rate, f"{name}_tokens")
 
     y = Affine(name=f"{name}_channels_norm")(x)
-    y = keras.layers.Dense(mlp_ratio * dim, activation="gelu", name=f"{name}_channels_expand")(y)
-    y = keras.layers.Dense(dim, name=f"{name}_channels_contract")(y)
+    y = Dense(mlp_ratio * dim, activation="gelu", name=f"{name}_channels_expand")(y)
+    y = Dense(dim, name=f"{name}_channels_contract")(y)
     y = Affine(use_bias=False, alpha_initializer=start, name=f"{name}_channels_scale")(y)
     return add_residual(x, y, drop_path_rate, f"{name}_channels")
 

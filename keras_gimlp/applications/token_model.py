@@ -3,6 +3,7 @@
 import keras
 
 from keras_gimlp.applications.common import on_image, sources
+from keras_gimlp.applications.image_model import ImageModel
 from keras_gimlp.weights import Spatial, load_weights
 
 DESCRIPTIONS = {
@@ -69,7 +70,7 @@ def patch_tokens(inputs, dim, patch_size):
 
 def token_model(inputs, outputs, name, weights, patch_size, spatial_axes, resize_spatial):
     """Returns the model from `inputs` to `outputs`, with `weights` fitted to its token grid."""
-    model = keras.Model(sources(inputs), outputs, name=name)
+    model = ImageModel(sources(inputs), outputs, name=name)
     if weights is not None:
         grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
         load_weights(model, weights, spatial=Spatial(spatial_axes, grid, resize_spatial))

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_gimlp.layers.composite import CompositeLayer
+from keras_gimlp.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
@@ -92,7 +93,7 @@ class CycleFC(CompositeLayer):
         # One row per shift, from -reach to reach: 1 for the channels that have it.
         self.selections = (shifts == np.arange(-reach, reach + 1)[:, None]).astype("float32")
         self.dense = self.sublayer(
-            keras.layers.Dense,
+            Dense,
             "dense",
             input_shape,
             units=self.units,

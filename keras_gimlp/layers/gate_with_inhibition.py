@@ -4,6 +4,8 @@ import keras
 from keras import ops
 
 from keras_gimlp.layers.composite import CompositeLayer
+from keras_gimlp.layers.dense import Dense
+from keras_gimlp.layers.gelu import fastest
 from keras_gimlp.layers.inhibition import Inhibition
 
 
@@ -111,11 +113,11 @@ class GateWithInhibition(CompositeLayer):
         units = self.units or input_shape[-1]
         hidden_units = self.hidden_units or units
         self.gate_projection = self.sublayer(
-            keras.layers.Dense, "gate_projection", input_shape, units=hidden_units * self.gates
+            Dense, "gate_projection", input_shape, units=hidden_units * self.gates
         )
         self.inhibition_projections = [
             self.sublayer(
-                keras.layers.Dense,
+                Dense,
                 f"inhibition_projection_{n}",
                 (*input_shape[:-1], hidden_units),
                 units=units,
@@ -126,13 +128,14 @@ class GateWithInhibition(CompositeLayer):
         self.inhibit.build((*input_shape[:-1], units))
 
     def call(self, inputs, mask=None):
-        hidden = self.activation(self.gate_projection(inputs))  # (B, ..., hidden_units * gates)
+        activation = fastest(self.activation)
+        hidden = activation(self.gate_projection(inputs))  # (B, ..., hidden_units * gates)
         gates = []
         for i, project in zip(
             ops.split(hidden, self.gates, axis=-1), self.inhibition_projections, strict=True
         ):
             s = project(i)  # (B, ..., units)
-            gate = self.activation(self.inhibit(s, mask=mask))
+            gate = activation(self.inhibit(s, mask=mask))
             gates.append(gate + 1 if self.residual else gate)
         return ops.concatenate(gates, axis=-1)
 

@@ -31,9 +31,15 @@ class SpatialProjection(keras.layers.Dense):
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={1: tokens})
 
     def call(self, inputs, training=None):
-        x = ops.matmul(ops.transpose(self.kernel), inputs)  # (B, units, C)
-        if self.use_bias:
-            x = x + ops.expand_dims(self.bias, -1)
+        kernel = ops.transpose(self.kernel)
+        if self.use_bias and keras.backend.backend() == "torch":  # in one, and nothing transposed
+            import torch
+
+            kernel = kernel.expand(len(inputs), *kernel.shape)
+            x = torch.baddbmm(ops.expand_dims(self.bias, -1), kernel, inputs)
+        else:
+            x = ops.matmul(kernel, inputs)  # (B, units, C)
+            x = x + ops.expand_dims(self.bias, -1) if self.use_bias else x
         return x if self.activation is None else self.activation(x)
 
     def quantized_call(self, inputs, training=None):

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_gimlp.layers.composite import CompositeLayer
+from keras_gimlp.layers.dense import Dense
 
 add = functools.partial(functools.reduce, ops.add)  # `sum` would add a zero first
 
@@ -84,7 +85,7 @@ class SplitAttention(CompositeLayer):
             )
         hidden_units = channels // self.reduction
         self.contract = self.sublayer(
-            keras.layers.Dense,
+            Dense,
             "contract",
             (None, channels),
             units=hidden_units,
@@ -92,7 +93,7 @@ class SplitAttention(CompositeLayer):
             kernel_initializer=self.kernel_initializer.clone(),
         )
         self.expand = self.sublayer(
-            keras.layers.Dense,
+            Dense,
             "expand",
             (None, hidden_units),
             units=channels * len(shapes),

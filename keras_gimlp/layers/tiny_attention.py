@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_gimlp.layers.composite import CompositeLayer
+from keras_gimlp.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
@@ -67,9 +68,8 @@ class TinyAttention(CompositeLayer):
             )
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={2: input_shape[2]})
         attended = (None, None, self.attention_dim)
-        Dense, Softmax = keras.layers.Dense, keras.layers.Softmax
         self.qkv = self.sublayer(Dense, "qkv", input_shape, units=3 * self.attention_dim)
-        self.softmax = self.sublayer(Softmax, "softmax", (None, None, None))
+        self.softmax = self.sublayer(keras.layers.Softmax, "softmax", (None, None, None))
         self.projection = self.sublayer(Dense, "projection", attended, units=self.units)
 
     def call(self, inputs, mask=None):

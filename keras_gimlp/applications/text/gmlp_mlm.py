@@ -10,13 +10,15 @@ from keras_gimlp.applications.common import (
     drop_path_rates,
     variant,
 )
+from keras_gimlp.applications.image_model import Frugal
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
+from keras_gimlp.layers.dense import Dense
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP-S has this one
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class gMLP_MLM(keras_hub.models.Backbone):
+class gMLP_MLM(Frugal, keras_hub.models.Backbone):
     """gMLP as a text encoder, or aMLP where `attention_dim` is given.
 
     Every block expands the channels, lets a `SpatialGatingUnit` mix the tokens, and contracts the
@@ -183,7 +185,7 @@ class gMLP_MLM(keras_hub.models.Backbone):
 def text_block(x, mask, ffn_dim, attention_dim, unit, dropout, drop_path_rate, dtype, name):
     """One block of gMLP, or of aMLP with `attention_dim`, on tokens of shape `(batch, N, dim)`."""
     y = keras.layers.LayerNormalization(epsilon=EPSILON, dtype=dtype, name=f"{name}_norm")(x)
-    expand = keras.layers.Dense(ffn_dim, activation="gelu", dtype=dtype, name=f"{name}_expand")
+    expand = Dense(ffn_dim, activation="gelu", dtype=dtype, name=f"{name}_expand")
     z = expand(y)
     addend = None
     if attention_dim is not None:
@@ -191,7 +193,7 @@ def text_block(x, mask, ffn_dim, attention_dim, unit, dropout, drop_path_rate, d
         attention = TinyAttention(gated, attention_dim, dtype=dtype, name=f"{name}_attention")
         addend = attention(y, mask=mask)
     z = SpatialGatingUnit(**unit, dtype=dtype, name=f"{name}_gate")(z, addend, mask=mask)
-    z = keras.layers.Dense(x.shape[-1], dtype=dtype, name=f"{name}_contract")(z)
+    z = Dense(x.shape[-1], dtype=dtype, name=f"{name}_contract")(z)
     z = keras.layers.Dropout(dropout, dtype=dtype, name=f"{name}_dropout")(z)
     return add_residual(x, z, drop_path_rate, name, dtype=dtype)
 
