@@ -106,14 +106,14 @@ def test_layers_keep_their_precision():
 @pytest.mark.backends("tensorflow", "torch")
 def test_a_block_is_computed_again(monkeypatch):
     calls = []
-    call = keras.layers.Dense.call
+    call = Dense.call
 
     @functools.wraps(call)
     def counted(self, *args, **kwargs):
         calls.append(self.name)
         return call(self, *args, **kwargs)
 
-    monkeypatch.setattr(keras.layers.Dense, "call", counted)
+    monkeypatch.setattr(Dense, "call", counted)
     x = images(2, 8, 8, 3)
     counts = []
     for model in twins(lambda: tiny("gMLP", include_top=False)):
