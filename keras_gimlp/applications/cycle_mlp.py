@@ -19,6 +19,7 @@ from keras_gimlp.applications.feature_pyramid import FeaturePyramid
 from keras_gimlp.applications.image_model import ImageModel
 from keras_gimlp.layers import CycleFC, GateWithInhibition, Inhibition, SplitAttention
 from keras_gimlp.layers.dense import Dense
+from keras_gimlp.layers.zero_padding import ZeroPadding2D
 from keras_gimlp.weights import load_weights
 
 EPSILON = 1e-5  # of the layer normalizations, as in the released code
@@ -201,7 +202,7 @@ def CycleMLP(
 
 def convolution(x, dim, size, strides, name):
     """A strided convolution, padded by the same number of pixels on both sides of each axis."""
-    pad = keras.layers.ZeroPadding2D(
+    pad = ZeroPadding2D(
         (size - strides + 1) // 2, data_format="channels_last", name=f"{name}_padding"
     )
     x = on_image(pad, x) if name == "stem" else pad(x)

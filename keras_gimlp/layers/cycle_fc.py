@@ -3,11 +3,11 @@
 import functools
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_gimlp.layers.composite import CompositeLayer
 from keras_gimlp.layers.dense import Dense
+from keras_gimlp.layers.zero_padding import zero_pad
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
@@ -88,10 +88,6 @@ class CycleFC(CompositeLayer):
             )
         channels = input_shape[3]
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={3: channels})
-        reach = self.kernel_size // 2
-        shifts = (np.arange(channels) + reach) % self.kernel_size - reach
-        # One row per shift, from -reach to reach: 1 for the channels that have it.
-        self.selections = (shifts == np.arange(-reach, reach + 1)[:, None]).astype("float32")
         self.dense = self.sublayer(
             Dense,
             "dense",
@@ -104,15 +100,14 @@ class CycleFC(CompositeLayer):
         # A sum of masked slices: of seven ways to shift, the only one that is among the fastest on
         # every backend, forward and backward.
         reach = self.kernel_size // 2
-        padding = ((0, 0), (0, 0), (reach, reach), (0, 0))
-        if self.axis == "height":
-            padding = ((0, 0), (reach, reach), (0, 0), (0, 0))
-        padded = ops.pad(inputs, padding)
+        around, no = (reach, reach), (0, 0)
+        padded = zero_pad(inputs, *((around, no) if self.axis == "height" else (no, around)))
+        shifts = (ops.arange(inputs.shape[-1]) + reach) % self.kernel_size  # (C,), from -reach
         parts = []
-        for i, selection in enumerate(self.selections):
+        for i in range(self.kernel_size):
             inside = slice(i, i - 2 * reach or None)
             part = padded[:, inside] if self.axis == "height" else padded[:, :, inside]
-            parts.append(part * ops.convert_to_tensor(selection, part.dtype))
+            parts.append(part * ops.cast(ops.equal(shifts, i), part.dtype))
         return self.dense(functools.reduce(ops.add, parts))  # (B, H, W, units)
 
     def compute_output_shape(self, input_shape):

@@ -63,16 +63,16 @@ class Inhibition(keras.layers.Layer):
     def call(self, inputs, mask=None):
         return inputs - self.inhibition * self.maximum(inputs, mask)
 
-    def maximum(self, inputs, mask):
+    def maximum(self, inputs, mask):  # `amax`, since torch.compile cannot trace `ops.max`
         if self.scope == "batch":
-            return ops.max(inputs)
+            return ops.amax(inputs)
         if self.scope == "token":
-            return ops.max(inputs, axis=-1, keepdims=True)  # (B, ..., 1)
+            return ops.amax(inputs, axis=-1, keepdims=True)  # (B, ..., 1)
         axes = tuple(range(1, len(inputs.shape)))
         if mask is None:
-            return ops.max(inputs, axis=axes, keepdims=True)  # (B, 1, ..., 1)
+            return ops.amax(inputs, axis=axes, keepdims=True)  # (B, 1, ..., 1)
         mask = ops.expand_dims(ops.cast(mask, "bool"), -1)
-        maximum = ops.max(ops.where(mask, inputs, float("-inf")), axis=axes, keepdims=True)
+        maximum = ops.amax(ops.where(mask, inputs, float("-inf")), axis=axes, keepdims=True)
         return ops.where(ops.any(mask, axis=axes, keepdims=True), maximum, 0.0)
 
     def compute_output_shape(self, input_shape):

@@ -4,6 +4,19 @@ import keras
 from keras import ops
 
 
+def mix_tokens(matrix, inputs, bias):
+    """Returns a matrix over tokens times `(batch, tokens, channels)`, plus any bias."""
+    if bias is None:
+        return ops.matmul(matrix, inputs)
+    bias = ops.expand_dims(bias, -1)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        # As a batch, for which it transposes nothing, and with the bias in one.
+        return torch.baddbmm(bias, matrix.expand(len(inputs), *matrix.shape), inputs)
+    return ops.matmul(matrix, inputs) + bias
+
+
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class SpatialProjection(keras.layers.Dense):
     """Mixes tokens with an unconstrained matrix: the spatial weights of a `SpatialGatingUnit`.
@@ -31,15 +44,8 @@ class SpatialProjection(keras.layers.Dense):
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={1: tokens})
 
     def call(self, inputs, training=None):
-        kernel = ops.transpose(self.kernel)
-        if self.use_bias and keras.backend.backend() == "torch":  # in one, and nothing transposed
-            import torch
-
-            kernel = kernel.expand(len(inputs), *kernel.shape)
-            x = torch.baddbmm(ops.expand_dims(self.bias, -1), kernel, inputs)
-        else:
-            x = ops.matmul(kernel, inputs)  # (B, units, C)
-            x = x + ops.expand_dims(self.bias, -1) if self.use_bias else x
+        matrix = ops.transpose(self.kernel)
+        x = mix_tokens(matrix, inputs, self.bias if self.use_bias else None)  # (B, units, C)
         return x if self.activation is None else self.activation(x)
 
     def quantized_call(self, inputs, training=None):

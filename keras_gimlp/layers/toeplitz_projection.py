@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_gimlp.layers.spatial_projection import mix_tokens
+
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class ToeplitzProjection(keras.layers.Layer):
@@ -42,15 +44,15 @@ class ToeplitzProjection(keras.layers.Layer):
     def call(self, inputs):
         check_tokens(inputs.shape, self.sequence_length)
         tokens = ops.shape(inputs)[1]
-        bias = ops.expand_dims(self.bias[:tokens], -1)  # (N, 1)
-        return ops.matmul(self.matrix(tokens), inputs) + bias
+        return mix_tokens(self.matrix(tokens), inputs, self.bias[:tokens])
 
     def matrix(self, tokens):
         """Returns the `(tokens, tokens)` weights: each row is the one above, one to the right."""
         n, m = self.sequence_length, tokens
         # A row is one value shorter than the repeated pattern, so each starts one value earlier. A
         # gather is slower for many tokens on PyTorch, and no faster elsewhere.
-        row = ops.pad(ops.flip(self.kernel[n - m : n + m - 1], 0), [(0, 1)])  # (2 N,)
+        row = ops.flip(self.kernel[n - m : n + m - 1], 0)
+        row = ops.concatenate([row, row[:1]])  # (2 N,); no row keeps the last
         rows = ops.reshape(ops.tile(row, (m,))[: m * (2 * m - 1)], (m, 2 * m - 1))
         return rows[:, m - 1 :]  # (N, N)
 

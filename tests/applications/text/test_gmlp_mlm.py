@@ -512,3 +512,16 @@ def test_a_vocabulary_without_a_special_token_is_refused():
     )
     with pytest.raises(ValueError, match="Cannot find special token `'\\[.*\\]'`"):
         applications.gMLPTokenizer(file.getvalue())
+
+
+@pytest.mark.backends("torch")
+@pytest.mark.filterwarnings("ignore:Dynamo detected:UserWarning", "ignore::DeprecationWarning")
+@BOTH
+def test_torch_compile_makes_one_graph_of_a_model(attention_dim):
+    import torch
+
+    model = small(attention_dim=attention_dim)
+    x = {name: torch.tensor(value) for name, value in texts().items()}
+    compiled = torch.compile(lambda x: model(x, training=False), backend="eager", fullgraph=True)
+    with torch.no_grad():
+        np.testing.assert_allclose(compiled(x), model(x), rtol=1e-4, atol=1e-4)
