@@ -19,6 +19,7 @@ from keras_gimlp.applications.feature_pyramid import FeaturePyramid
 from keras_gimlp.applications.image_model import ImageModel
 from keras_gimlp.layers import CycleFC, GateWithInhibition, Inhibition, SplitAttention
 from keras_gimlp.layers.dense import Dense
+from keras_gimlp.layers.layer_normalization import LayerNormalization
 from keras_gimlp.layers.zero_padding import ZeroPadding2D
 from keras_gimlp.weights import load_weights
 
@@ -212,7 +213,7 @@ def convolution(x, dim, size, strides, name):
 
 
 def layer_norm(x, name):
-    return keras.layers.LayerNormalization(epsilon=EPSILON, name=name)(x)
+    return LayerNormalization(epsilon=EPSILON, name=name)(x)
 
 
 def dense(x, units, name, **kwargs):

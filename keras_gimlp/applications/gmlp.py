@@ -1,7 +1,5 @@
 """gMLP and aMLP on images: "Pay Attention to MLPs" (Liu et al., 2021), arXiv:2105.08050."""
 
-import keras
-
 from keras_gimlp.applications.common import (
     add_residual,
     check_head_arguments,
@@ -14,6 +12,7 @@ from keras_gimlp.applications.common import (
 from keras_gimlp.applications.token_model import describe, patch_tokens, token_model
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
 from keras_gimlp.layers.dense import Dense
+from keras_gimlp.layers.layer_normalization import LayerNormalization
 
 EPSILON = 1e-6  # of the layer normalizations, as in timm's gMLP-S; the paper gives none
 SPATIAL = {"_gate/spatial/kernel": (0, 1), "_gate/spatial/bias": (None, 0)}
@@ -85,14 +84,14 @@ def gMLP(  # noqa: D417  `describe` adds what is shared
     x = patch_tokens(inputs, dim, patch_size)
     for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
         x = gmlp_block(x, ffn_dim, attention_dim, rate, name=f"block{i}")
-    x = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm")(x)
+    x = LayerNormalization(epsilon=EPSILON, name="norm")(x)
     x = head(x, include_top, pooling, classes, classifier_activation)
     return token_model(inputs, x, name, weights, patch_size, SPATIAL, resize_spatial)
 
 
 def gmlp_block(x, ffn_dim, attention_dim, drop_path_rate, name):
     """One block of gMLP, or of aMLP with `attention_dim`, on tokens of shape `(batch, N, dim)`."""
-    y = keras.layers.LayerNormalization(epsilon=EPSILON, name=f"{name}_norm")(x)
+    y = LayerNormalization(epsilon=EPSILON, name=f"{name}_norm")(x)
     z = Dense(ffn_dim, activation="gelu", name=f"{name}_expand")(y)
     unit = SpatialGatingUnit(name=f"{name}_gate")
     if attention_dim is None:

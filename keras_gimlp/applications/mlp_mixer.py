@@ -13,6 +13,7 @@ from keras_gimlp.applications.common import (
 )
 from keras_gimlp.applications.token_model import describe, patch_tokens, token_model
 from keras_gimlp.layers.dense import Dense
+from keras_gimlp.layers.layer_normalization import LayerNormalization
 
 EPSILON = 1e-6  # of the layer normalizations, as in the released code
 SPATIAL = {
@@ -89,7 +90,7 @@ def MLPMixer(  # noqa: D417  `describe` adds what is shared
     x = patch_tokens(inputs, dim, patch_size)
     for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
         x = mixer_block(x, tokens_mlp_dim, channels_mlp_dim, rate, name=f"block{i}")
-    x = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm")(x)
+    x = LayerNormalization(epsilon=EPSILON, name="norm")(x)
     x = head(x, include_top, pooling, classes, classifier_activation)
     return token_model(inputs, x, name, weights, patch_size, SPATIAL, resize_spatial)
 
@@ -97,14 +98,14 @@ def MLPMixer(  # noqa: D417  `describe` adds what is shared
 def mixer_block(x, tokens_mlp_dim, channels_mlp_dim, drop_path_rate, name):
     """One block of MLP-Mixer on tokens of shape `(batch, N, dim)`."""
     _, tokens, dim = x.shape
-    y = keras.layers.LayerNormalization(epsilon=EPSILON, name=f"{name}_tokens_norm")(x)
+    y = LayerNormalization(epsilon=EPSILON, name=f"{name}_tokens_norm")(x)
     y = keras.layers.Permute((2, 1), name=f"{name}_tokens_last")(y)  # (B, C, N)
     y = Dense(tokens_mlp_dim, activation="gelu", name=f"{name}_tokens_expand")(y)
     y = Dense(tokens, name=f"{name}_tokens_contract")(y)
     y = keras.layers.Permute((2, 1), name=f"{name}_channels_last")(y)  # (B, N, C)
     x = add_residual(x, y, drop_path_rate, f"{name}_tokens")
 
-    y = keras.layers.LayerNormalization(epsilon=EPSILON, name=f"{name}_channels_norm")(x)
+    y = LayerNormalization(epsilon=EPSILON, name=f"{name}_channels_norm")(x)
     y = Dense(channels_mlp_dim, activation="gelu", name=f"{name}_channels_expand")(y)
     y = Dense(dim, name=f"{name}_channels_contract")(y)
     return add_residual(x, y, drop_path_rate, f"{name}_channels")

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_gimlp.layers.composite import CompositeLayer
+from keras_gimlp.layers.layer_normalization import LayerNormalization
 from keras_gimlp.layers.spatial_projection import SpatialProjection
 from keras_gimlp.layers.toeplitz_projection import ToeplitzProjection, check_tokens
 
@@ -160,9 +161,7 @@ class SpatialGatingUnit(CompositeLayer):
             ndim=3, axes={2: channels} if toeplitz else {1: tokens, 2: channels}
         )
         v_shape = (None, tokens, channels // 2 if self.form == "split" else channels)
-        self.norm = self.sublayer(
-            keras.layers.LayerNormalization, "norm", v_shape, epsilon=self.epsilon
-        )
+        self.norm = self.sublayer(LayerNormalization, "norm", v_shape, epsilon=self.epsilon)
         self.spatial = self.sublayer(
             ToeplitzProjection if toeplitz else SpatialProjection,
             "spatial",

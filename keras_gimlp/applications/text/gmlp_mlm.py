@@ -13,6 +13,7 @@ from keras_gimlp.applications.common import (
 from keras_gimlp.applications.image_model import Frugal
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
 from keras_gimlp.layers.dense import Dense
+from keras_gimlp.layers.layer_normalization import LayerNormalization
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP-S has this one
 
@@ -145,7 +146,7 @@ class gMLP_MLM(Frugal, keras_hub.models.Backbone):
                 dtype,
                 name=f"block{i}",
             )
-        x = keras.layers.LayerNormalization(epsilon=EPSILON, dtype=dtype, name="norm")(x)
+        x = LayerNormalization(epsilon=EPSILON, dtype=dtype, name="norm")(x)
         super().__init__(inputs=inputs, outputs=x, dtype=dtype, name=name, trainable=trainable)
         self.vocabulary_size = vocabulary_size
         self.depth = depth
@@ -184,7 +185,7 @@ class gMLP_MLM(Frugal, keras_hub.models.Backbone):
 
 def text_block(x, mask, ffn_dim, attention_dim, unit, dropout, drop_path_rate, dtype, name):
     """One block of gMLP, or of aMLP with `attention_dim`, on tokens of shape `(batch, N, dim)`."""
-    y = keras.layers.LayerNormalization(epsilon=EPSILON, dtype=dtype, name=f"{name}_norm")(x)
+    y = LayerNormalization(epsilon=EPSILON, dtype=dtype, name=f"{name}_norm")(x)
     expand = Dense(ffn_dim, activation="gelu", dtype=dtype, name=f"{name}_expand")
     z = expand(y)
     addend = None
