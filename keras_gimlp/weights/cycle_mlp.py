@@ -44,7 +44,8 @@ def cycle_mlp(model):
 def offsets(layer):
     """Returns the files' constant for a `CycleFC`: by channel, its shift down and to the right."""
     reach = layer.kernel_size // 2
-    shifts = np.argmax(layer.selections, axis=0) - reach
+    channels = np.arange(layer.input_spec.axes[3])
+    shifts = (channels + reach) % layer.kernel_size - reach
     pairs = np.zeros((len(shifts), 2), "float32")
     pairs[:, 1 if layer.axis == "width" else 0] = shifts
     return pairs.reshape(1, -1, 1, 1)
