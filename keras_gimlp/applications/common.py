@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_gimlp.layers.dense import Dense
+from keras_gimlp.layers.drop_path import DropPath
 from keras_gimlp.weights import find
 
 
@@ -84,7 +85,7 @@ def add_residual(x, y, drop_path_rate, name, dtype=None):
     if drop_path_rate:
         # Dropout of whole examples: one mask value for all positions and channels.
         noise_shape = (None,) + (1,) * (len(y.shape) - 1)
-        y = keras.layers.Dropout(
+        y = DropPath(
             drop_path_rate, noise_shape=noise_shape, dtype=dtype, name=f"{name}_drop_path"
         )(y)
     return keras.layers.Add(dtype=dtype, name=f"{name}_add")([x, y])

@@ -2,11 +2,12 @@
 
 import keras
 
+from keras_gimlp.applications.compiled_whole import CompiledWhole
 from keras_gimlp.applications.image_model import Frugal
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class FeaturePyramid(Frugal, keras.Model):
+class FeaturePyramid(CompiledWhole, Frugal, keras.Model):
     """A model from images to a dictionary of feature maps by level: `"P2"` at stride 4, and so on.
 
     KerasHub's detectors and segmenters accept it as `image_encoder`. They read the maps from

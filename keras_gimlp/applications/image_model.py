@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_gimlp.applications.compiled_whole import CompiledWhole
+
 
 class Frugal:
     """Mixed into a functional model, lets go of each tensor after its last use.
@@ -47,5 +49,5 @@ class Frugal:
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class ImageModel(Frugal, keras.Model):
+class ImageModel(CompiledWhole, Frugal, keras.Model):
     """A functional model on images."""

@@ -10,6 +10,7 @@ from keras_gimlp.applications.common import (
     drop_path_rates,
     variant,
 )
+from keras_gimlp.applications.compiled_whole import CompiledWhole
 from keras_gimlp.applications.image_model import Frugal
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
 from keras_gimlp.layers.dense import Dense
@@ -19,7 +20,7 @@ EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class gMLP_MLM(Frugal, keras_hub.models.Backbone):
+class gMLP_MLM(CompiledWhole, Frugal, keras_hub.models.Backbone):
     """gMLP as a text encoder, or aMLP where `attention_dim` is given.
 
     Every block expands the channels, lets a `SpatialGatingUnit` mix the tokens, and contracts the

@@ -1,0 +1,72 @@
+"""Functional models that torch.compile takes as one operation."""
+
+import keras
+
+LAYERS = keras.layers
+# Keras' layers that change no variable when they are called, and whose Python does nothing else
+# that would have to be done again in each step. Ours are all like that.
+PURE = (
+    *(LAYERS.InputLayer, LAYERS.Conv2D, LAYERS.Dropout, LAYERS.Reshape, LAYERS.Permute),
+    *(LAYERS.Add, LAYERS.Multiply, LAYERS.Softmax, LAYERS.Activation, LAYERS.ReversibleEmbedding),
+    *(LAYERS.GlobalAveragePooling1D, LAYERS.GlobalAveragePooling2D),
+    *(LAYERS.GlobalMaxPooling1D, LAYERS.GlobalMaxPooling2D),
+)
+
+
+class CompiledWhole:
+    """Mixed into a functional model, spares torch.compile the code of Keras.
+
+    torch.compile reads the Python of a call, of which Keras has a lot in each layer; for a deep
+    model, that takes longer than to compile the operations. Here it reads nothing: the model is
+    called once, and the operations on its tensors are recorded, as JAX and TensorFlow do it. As
+    there, what is no tensor is fixed until the model is compiled again.
+
+    A model with layers that could do more than compute, such as ones that a user puts into a clone,
+    is read by torch.compile.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        pure = keras.backend.backend() == "torch" and all(map(is_pure, self._flatten_layers()))
+        # Past what Keras tracks.
+        self.__dict__["_recorded"] = recorded(self) if pure else None
+        self.__dict__["_times_compiled"] = 0
+
+    def compile(self, *args, **kwargs):
+        super().compile(*args, **kwargs)
+        self.__dict__["_times_compiled"] += 1
+
+    def call(self, inputs, training=None, mask=None):
+        if self._recorded is None or mask is not None or not compiled_by_torch():
+            return super().call(inputs, training=training, mask=mask)
+        # Gradients flow to arguments alone; `value` would be cast already in mixed precision.
+        values = [variable._value for variable in self.variables]
+        return self._recorded(values, inputs, bool(training), self._times_compiled)
+
+
+def is_pure(layer):
+    """Returns whether a call of a layer computes its outputs and does nothing else."""
+    known = type(layer) in PURE or type(layer).__module__.startswith("keras_gimlp.")
+    # With a seed, Keras draws from a generator that starts at it in each call.
+    seeded = type(layer) is LAYERS.Dropout and (layer.seed, layer.noise_shape) != (None, None)
+    return known and not seeded and layer.activity_regularizer is None
+
+
+def compiled_by_torch():
+    import torch
+
+    return torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
+
+
+def recorded(model):
+    """Returns a function of a model's variables and inputs, which torch.compile does not read.
+
+    It records the function again where the last argument has another value.
+    """
+    import torch
+
+    def compute(values, inputs, training, _):
+        with keras.StatelessScope(state_mapping=zip(model.variables, values, strict=True)):
+            return super(CompiledWhole, model).call(inputs, training=training)
+
+    return torch._dynamo.nonstrict_trace(compute)

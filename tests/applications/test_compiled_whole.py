@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_gimlp.applications.compiled_whole import is_pure
+from tests.families import EVERY_FAMILY, images, tiny
+
+pytestmark = [
+    pytest.mark.backends("torch"),
+    pytest.mark.filterwarnings("ignore:Dynamo detected:UserWarning", "ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    """Lets torch.compile forget what others compiled of the same functions."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        torch._dynamo.reset()
+
+
+def compiled(model, training=True):
+    """Returns a call of a model as one graph, with the operations as they were recorded."""
+    import torch
+
+    call = torch.compile(lambda x: model(x, training=training), backend="aot_eager", fullgraph=True)
+    return lambda x: call(torch.as_tensor(x))
+
+
+def gradients(model, call, x):
+    """Returns outputs, and the gradient of each weight, `None` for one that is not trained."""
+    import torch
+
+    for weight in model.weights:
+        weight.value.grad = None
+    outputs = call(torch.tensor(x))
+    (
+        outputs.float() * torch.linspace(-1, 1, outputs.numel()).reshape(outputs.shape)
+    ).sum().backward()
+    return outputs.detach().float(), [weight.value.grad for weight in model.weights]
+
+
+@EVERY_FAMILY
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_it_computes_and_learns_the_same(family, policy):
+    keras.config.set_dtype_policy(policy)
+    model, x = tiny(family), images(2, 8, 8, 3)
+    model.layers[-2].trainable = False
+    tolerance = {"rtol": 1e-4, "atol": 1e-6} if policy == "float32" else {"rtol": 0.1, "atol": 0.02}
+    outputs, expected = gradients(model, lambda x: model(x, training=True), x)
+    found_outputs, found = gradients(model, compiled(model), x)
+    np.testing.assert_allclose(found_outputs, outputs, **tolerance)
+    for weight, ours, theirs in zip(model.weights, found, expected, strict=True):
+        assert (ours is None) == (theirs is None) == (not weight.trainable), weight.path
+        if ours is not None:
+            np.testing.assert_allclose(ours, theirs, err_msg=weight.path, **tolerance)
+
+
+def test_blocks_are_dropped_anew_in_each_call():
+    keras.utils.set_random_seed(0)
+    model, x = tiny(depth=1, drop_path_rate=0.5), images(1, 8, 8, 3).repeat(64, 0)
+    call = compiled(model)
+    first, second = (call(x).detach().numpy() for _ in range(2))
+    for outputs in first, second:
+        assert len(np.unique(outputs.round(4), axis=0)) == 2  # with the block, and without
+    assert (first != second).any()
+
+
+def test_what_was_changed_is_recorded_when_it_is_compiled_again():
+    model, x = tiny(depth=1, drop_path_rate=0.5), images(64, 8, 8, 3)
+    call = compiled(model)
+    expected = model(x, training=False).detach().numpy()
+    assert not np.allclose(call(x).detach(), expected)
+    model.get_layer("block0_drop_path").rate = 0.0
+    model.compile()
+    np.testing.assert_allclose(call(x).detach(), expected, rtol=1e-5, atol=1e-6)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Counter(keras.layers.Layer):
+    """Counts its calls."""
+
+    def build(self, input_shape):
+        self.calls = self.add_weight((), "zeros", dtype="int32", trainable=False)
+
+    def call(self, inputs):
+        self.calls.assign_add(1)
+        return inputs + 0.0
+
+
+def test_a_layer_that_keeps_state_is_called_in_each_step():
+    model = tiny()
+    inputs = keras.Input((8, 8, 3))
+    changed = type(model)(inputs, model(Counter()(inputs)))
+    call = compiled(changed)
+    for _ in range(3):
+        call(images(2, 8, 8, 3))
+    assert int(changed.layers[1].calls.value) == 3
+
+
+@pytest.mark.parametrize(
+    ("layer", "pure"),
+    [
+        (keras.layers.Dropout(0.1), True),
+        (keras.layers.Dropout(0.1, seed=1), False),
+        (keras.layers.Dropout(0.1, noise_shape=(None, 1)), False),
+        (keras.layers.Conv2D(1, 1), True),
+        (keras.layers.Conv2D(1, 1, activity_regularizer="l2"), False),
+        (keras.layers.BatchNormalization(), False),
+        (Counter(), False),
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_what_is_pure(layer, pure):
+    assert is_pure(layer) == pure
