@@ -2,6 +2,9 @@
 
 import keras
 
+if keras.backend.backend() == "torch":
+    import torch
+
 LAYERS = keras.layers
 # Keras' layers that change no variable when they are called, and whose Python does nothing else
 # that would have to be done again in each step. Ours are all like that.
@@ -43,6 +46,14 @@ class CompiledWhole:
         values = [variable._value for variable in self.variables]
         return self._recorded(values, inputs, bool(training), self._times_compiled)
 
+    if keras.backend.backend() == "torch":
+
+        @torch.compiler.disable
+        def zero_grad(self, *args, **kwargs):
+            # It asks whether there are gradients, which is no in the first step of `fit` alone: the
+            # step that torch.compile makes of it would have to be compiled again for the second.
+            super().zero_grad(*args, **kwargs)
+
 
 def is_pure(layer):
     """Returns whether a call of a layer computes its outputs and does nothing else."""
@@ -53,8 +64,6 @@ def is_pure(layer):
 
 
 def compiled_by_torch():
-    import torch
-
     return torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
 
 
@@ -63,7 +72,6 @@ def recorded(model):
 
     It records the function again where the last argument has another value.
     """
-    import torch
 
     def compute(values, inputs, training, _):
         with keras.StatelessScope(state_mapping=zip(model.variables, values, strict=True)):

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -20,11 +22,11 @@ def forget():
         torch._dynamo.reset()
 
 
-def compiled(model, training=True):
+def compiled(model, training=True, backend="aot_eager"):
     """Returns a call of a model as one graph, with the operations as they were recorded."""
     import torch
 
-    call = torch.compile(lambda x: model(x, training=training), backend="aot_eager", fullgraph=True)
+    call = torch.compile(lambda x: model(x, training=training), backend=backend, fullgraph=True)
     return lambda x: call(torch.as_tensor(x))
 
 
@@ -57,6 +59,17 @@ def test_it_computes_and_learns_the_same(family, policy):
             np.testing.assert_allclose(ours, theirs, err_msg=weight.path, **tolerance)
 
 
+def test_mixed_precision_casts_what_each_layer_casts(rng):
+    """The scales of a normalization and the classifier stay float32."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model, x = tiny(), images(2, 8, 8, 3)
+    for weight in model.weights:
+        weight.assign_add(rng.normal(size=weight.shape))
+    # With this backend, the functions are called instead of the recorded operations.
+    found = compiled(model, backend="eager")(x).detach()
+    np.testing.assert_array_equal(found, model(x, training=True).detach())
+
+
 def test_blocks_are_dropped_anew_in_each_call():
     keras.utils.set_random_seed(0)
     model, x = tiny(depth=1, drop_path_rate=0.5), images(1, 8, 8, 3).repeat(64, 0)
@@ -75,6 +88,23 @@ def test_what_was_changed_is_recorded_when_it_is_compiled_again():
     model.get_layer("block0_drop_path").rate = 0.0
     model.compile()
     np.testing.assert_allclose(call(x).detach(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # of Keras' step
+def test_the_second_step_does_not_compile_the_model_again(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    model, calls = tiny(depth=1), []
+    layer = model.get_layer("block0_norm")
+    call = layer.call
+    monkeypatch.setattr(layer, "call", lambda x: calls.append(x) or call(x))
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)
+    x, y = images(2, 8, 8, 3), np.zeros(2)
+    model.fit(x, y, verbose=0)
+    recorded = len(calls)
+    model.fit(x, y, epochs=2, verbose=0)
+    assert len(calls) == recorded > 0
 
 
 @keras.saving.register_keras_serializable("tests")
