@@ -62,7 +62,9 @@ class GatedDisentangledAttention(GatedAttention):
     """Around the attention of KerasHub's DeBERTaV3.
 
     The gated queries and keys enter the terms between contents and positions too. The projections
-    of the relative positions are not gated.
+    of the relative positions are not gated. They are the same for every example and are computed
+    once, where KerasHub computes them for each; with dropout, all examples lose the same ones, as
+    in the code of DeBERTa's authors.
     """
 
     def call(self, inputs, rel_embeddings, attention_mask=None, training=None):
@@ -70,10 +72,46 @@ class GatedDisentangledAttention(GatedAttention):
         q, k = self.gated(
             attention._query_dense(inputs), attention._key_dense(inputs), inputs, attention_mask
         )
-        output, _ = attention._compute_attention(
-            q, k, attention._value_dense(inputs), rel_embeddings, attention_mask, training
-        )
+        positions = attention._position_dropout_layer(rel_embeddings[:1], training=training)
+        scores = ops.einsum("bqhd,bkhd->bhqk", q, k) + self.relative_scores(q, k, positions)
+        scores = attention._masked_softmax(scores * attention.scale_factor, attention_mask)
+        scores = attention._attn_dropout_layer(scores, training=training)
+        output = ops.einsum("bhqk,bkhd->bqhd", scores, attention._value_dense(inputs))
         return attention._output_dense(ops.reshape(output, ops.shape(inputs)))
+
+    def relative_scores(self, query, key, positions):
+        """Returns the scores of contents with positions and of positions with contents.
+
+        Args:
+            query: `(batch, tokens, heads, size)`.
+            key: `(batch, tokens, heads, size)`.
+            positions: `(1, 2 * bucket_size, hidden_dim)`, the embeddings of relative positions.
+
+        Returns:
+            `(batch, heads, tokens, tokens)`, to be scaled.
+        """
+        attention = self.attention
+        position_query = attention._query_dense(positions)[0]  # (P, H, D)
+        position_key = attention._key_dense(positions)[0]
+        distances = attention._get_rel_pos(ops.shape(query)[1])  # (1, 1, N, N)
+        last = 2 * attention.bucket_size - 1
+        to_key, to_query = (
+            ops.clip(sign * distances + attention.bucket_size, 0, last) for sign in (1, -1)
+        )
+        to_positions = ops.einsum("bqhd,phd->bhqp", query, position_key)
+        from_positions = ops.einsum("bkhd,phd->bhkp", key, position_query)
+        return pick(to_positions, to_key) + ops.swapaxes(pick(from_positions, to_query), -1, -2)
+
+
+def pick(scores, indices):
+    """Returns `(batch, heads, N, N)` out of `(batch, heads, N, P)`, by indices `(1, 1, N, N)`."""
+    indices = ops.broadcast_to(indices, (*ops.shape(scores)[:-1], ops.shape(indices)[-1]))
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # `take_along_axis` loses the shape of texts of any length.
+        return tf.gather(scores, indices, batch_dims=3)
+    return ops.take_along_axis(scores, indices, axis=-1)
 
 
 def add_gates(encoder_layer, wrapper, **kwargs):

@@ -90,6 +90,37 @@ def test_new_gates_leave_a_pretrained_encoder_as_it_was(name):
         np.testing.assert_allclose(outputs, plain, atol=1e-6)
 
 
+def test_gideberta_projects_relative_positions_once(monkeypatch):
+    model = small("giDeBERTaV3", num_layers=1, bucket_size=4)
+    projection = model.gated_attention_layers[0].attention._query_dense
+    project, shapes = projection.call, []
+    monkeypatch.setattr(
+        projection, "call", lambda x, **kwargs: shapes.append(x.shape) or project(x, **kwargs)
+    )
+    ones = np.ones((3, 5), "int32")
+    model({"token_ids": ones, "padding_mask": ones})
+    assert [tuple(shape) for shape in shapes] == [(3, 5, 16), (1, 8, 16)]
+
+
+def test_gideberta_with_open_gates_learns_what_deberta_learns():
+    sizes = SIZES | {"num_layers": 2, "dropout": 0.0, "bucket_size": 4}
+    gated, plain = small("giDeBERTaV3", **sizes), keras_hub.models.DebertaV3Backbone(**sizes)
+    for weight in gated.weights:
+        if "/gate/" in weight.path:  # all zeros make gates of 1
+            weight.assign(weight * 0.0)
+    shared = [weight for weight in gated.weights if "/gate/" not in weight.path]
+    for ours, theirs in zip(shared, plain.weights, strict=True):
+        theirs.assign(ops.convert_to_numpy(ours))
+    x = {name: values("giDeBERTaV3")[name] for name in ("token_ids", "padding_mask")}
+    y = np.random.default_rng(0).normal(size=(*x["token_ids"].shape, 16))
+    for model in gated, plain:
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=JIT)
+        model.fit(x, y, verbose=0)
+    for ours, theirs in zip(shared, plain.weights, strict=True):
+        ours, theirs = ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 # Over the batch, the maximum sees padding, to which KerasHub's RoBERTa gives other position
 # embeddings than transformers does.
 RECORDED = [(name, scope) for name in ENCODERS for scope in ("example", "token", "batch")]
@@ -490,7 +521,8 @@ def test_private_names_of_keras_and_keras_hub_are_as_they_were():
             encoder._self_attention_layer,
             (*projections, "_compute_attention", "_compute_attention_mask"),
         ),
-        (deberta._self_attention_layer, (*projections, "_compute_attention")),
+        (deberta._self_attention_layer, (*projections, "_position_dropout_layer", "_get_rel_pos")),
+        (deberta._self_attention_layer, ("_masked_softmax", "_attn_dropout_layer", "scale_factor")),
         (
             keras_hub.models.DebertaV3Backbone(**SIZES),
             ("embeddings_dropout", "relative_embeddings", "transformer_layers", "token_embedding"),
