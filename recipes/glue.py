@@ -84,7 +84,9 @@ def train(job, data):
     else:
         task = applications.TextRegressor(encoder.backbone)
     steps = streams.count_steps(config, data.size)
-    task.compile(optimizer=fine_tuning.optimizer(task, config, steps))
+    task.compile(
+        optimizer=fine_tuning.optimizer(task, config, steps), jit_compile=config.compilation
+    )
 
     def tokenize(examples):
         return examples.batch(config.batch_size).map(lambda *x: preprocessor(*x)[0])

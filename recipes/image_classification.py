@@ -56,6 +56,7 @@ def main(arguments=None):
             from_logits=True, label_smoothing=config.label_smoothing
         ),
         weighted_metrics=[keras.metrics.CategoricalAccuracy("accuracy")],
+        jit_compile=config.compilation,
     )
 
     # Not before: a command with a mistake leaves no folder that refuses the corrected one.

@@ -186,6 +186,7 @@ def main(arguments=None):
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[],
+        jit_compile=config.compilation,
     )
 
     def mask(seed):

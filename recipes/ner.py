@@ -78,7 +78,9 @@ def train(job, sentences, test_sentences, tags):
     test_x, test_places, test_cut = entities.pack(encoder, test_sentences, config.sequence_length)
     size = len(sentences)
     steps = streams.count_steps(config, size)
-    task.compile(optimizer=fine_tuning.optimizer(task, config, steps))
+    task.compile(
+        optimizer=fine_tuning.optimizer(task, config, steps), jit_compile=config.compilation
+    )
     batches = tf.data.Dataset.from_tensor_slices(test_x).batch(config.batch_size)
 
     def score(task):

@@ -131,7 +131,9 @@ def train(job, questions, test_questions):
     windows, test_windows = read(questions), read(test_questions)
     size = len(windows)
     steps = streams.count_steps(config, size)
-    task.compile(optimizer=fine_tuning.optimizer(task, config, steps))
+    task.compile(
+        optimizer=fine_tuning.optimizer(task, config, steps), jit_compile=config.compilation
+    )
     batches = tf.data.Dataset.from_tensor_slices(test_windows.x).batch(config.batch_size)
 
     answers = {}

@@ -74,7 +74,9 @@ def train(job, examples, test_examples):
     task = applications.MultipleChoice(encoder.backbone, num_choices=num_choices)
     size = len(examples)
     steps = streams.count_steps(config, size)
-    task.compile(optimizer=fine_tuning.optimizer(task, config, steps))
+    task.compile(
+        optimizer=fine_tuning.optimizer(task, config, steps), jit_compile=config.compilation
+    )
 
     def prepare(contexts, ends, labels):
         pairs = (tf.repeat(contexts, num_choices), tf.reshape(ends, (-1,)))

@@ -23,6 +23,9 @@ class RunOptions:
     seed: Seed = 0
     # Precision of the computation. The weights are always float32.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    # on: compiled by XLA, on PyTorch by torch.compile, which takes minutes and makes the steps
+    # faster. off: not, except on JAX. auto: as Keras does it, which does not compile on PyTorch.
+    jit_compile: Literal["auto", "on", "off"] = "auto"
     # Compute the activations of each block again in the backward pass, which saves memory.
     remat: bool = False
     # Number of devices to train on. auto: all accelerators of all processes.
@@ -32,6 +35,11 @@ class RunOptions:
     strategy: Literal["data", "model"] = "data"
     # Devices that share a copy of the model, with --strategy model.
     model_devices: Count = 2
+
+    @property
+    def compilation(self):
+        """The `jit_compile` of `keras.Model.compile`."""
+        return {"auto": "auto", "on": True, "off": False}[self.jit_compile]
 
 
 @dataclasses.dataclass(frozen=True)

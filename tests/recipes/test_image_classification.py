@@ -68,6 +68,17 @@ def test_every_family_trains_by_name(name, tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text())["epochs"] == 2
 
 
+@pytest.mark.parametrize(("choice", "expected"), [("auto", "auto"), ("on", True), ("off", False)])
+def test_it_is_compiled_as_was_asked_for(choice, expected, tmp_path, monkeypatch):
+    def compile(self, *, jit_compile, **kwargs):
+        raise RuntimeError(jit_compile)
+
+    monkeypatch.setattr(keras.Model, "compile", compile)
+    with pytest.raises(RuntimeError) as found:
+        run("--run_dir", tmp_path, *SHORT, "--jit_compile", choice)
+    assert found.value.args == (expected,)
+
+
 @pytest.mark.parametrize(
     "name",
     ["digits", "cifar10", "imagenet_gmlp_s", "imagenet_gicyclemlp_b1_10"],
