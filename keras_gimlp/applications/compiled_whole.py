@@ -30,9 +30,8 @@ class CompiledWhole:
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        pure = keras.backend.backend() == "torch" and all(map(is_pure, self._flatten_layers()))
         # Past what Keras tracks.
-        self.__dict__["_recorded"] = recorded(self) if pure else None
+        self.__dict__["_recorded"] = recorded(self) if can_record(self) else None
         self.__dict__["_times_compiled"] = 0
 
     def compile(self, *args, **kwargs):
@@ -40,7 +39,9 @@ class CompiledWhole:
         self.__dict__["_times_compiled"] += 1
 
     def call(self, inputs, training=None, mask=None):
-        if self._recorded is None or mask is not None or not compiled_by_torch():
+        # Of several inputs, it is a mask for each, or none.
+        masked = any(one is not None for one in keras.tree.flatten(mask))
+        if self._recorded is None or masked or not compiled_by_torch():
             return super().call(inputs, training=training, mask=mask)
         # Gradients flow to arguments alone; `value` would be cast already in mixed precision.
         values = [variable._value for variable in self.variables]
@@ -53,6 +54,14 @@ class CompiledWhole:
             # It asks whether there are gradients, which is no in the first step of `fit` alone: the
             # step that torch.compile makes of it would have to be compiled again for the second.
             super().zero_grad(*args, **kwargs)
+
+
+def can_record(model):
+    return (
+        keras.backend.backend() == "torch"
+        and hasattr(torch._dynamo, "nonstrict_trace")  # since PyTorch 2.7
+        and all(map(is_pure, model._flatten_layers()))
+    )
 
 
 def is_pure(layer):
