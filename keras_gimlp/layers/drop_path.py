@@ -30,6 +30,6 @@ class DropPath(keras.layers.Dropout):
             import torch
 
             if torch.compiler.is_compiling():
-                kept = inputs.new_ones((len(inputs), *self.noise_shape[1:]))
+                kept = inputs.new_ones((inputs.shape[0], *self.noise_shape[1:]))
                 return inputs * torch.nn.functional.dropout(kept, self.rate)
         return super().call(inputs, training=training)

@@ -13,7 +13,7 @@ def mix_tokens(matrix, inputs, bias):
         import torch
 
         # As a batch, for which it transposes nothing, and with the bias in one.
-        return torch.baddbmm(bias, matrix.expand(len(inputs), *matrix.shape), inputs)
+        return torch.baddbmm(bias, matrix.expand(inputs.shape[0], *matrix.shape), inputs)
     return ops.matmul(matrix, inputs) + bias
 
 

@@ -90,6 +90,22 @@ def test_what_was_changed_is_recorded_when_it_is_compiled_again():
     np.testing.assert_allclose(call(x).detach(), expected, rtol=1e-5, atol=1e-6)
 
 
+@EVERY_FAMILY
+def test_batches_of_all_sizes_are_compiled_twice(family, monkeypatch):
+    """For the first size, and then for any; `len` of a tensor would fix it again."""
+    model, calls = tiny(family, drop_path_rate=0.5), []
+    first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    embed = first.call
+    monkeypatch.setattr(first, "call", lambda x: calls.append(x) or embed(x))
+    call = compiled(model)
+    for size in (2, 3):
+        call(images(size, 8, 8, 3))
+    recorded = len(calls)
+    for size in (4, 5, 6):
+        assert call(images(size, 8, 8, 3)).shape == (size, 1000)
+    assert len(calls) == recorded > 0
+
+
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # of Keras' step
 def test_the_second_step_does_not_compile_the_model_again(monkeypatch):
     import torch

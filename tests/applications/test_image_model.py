@@ -3,10 +3,8 @@ import weakref
 
 import keras
 import numpy as np
-import pytest
 
 from keras_gimlp.applications.image_model import ImageModel
-from tests.families import EVERY_FAMILY, images, tiny
 
 
 class Step(keras.layers.Layer):
@@ -54,15 +52,3 @@ def test_a_saved_and_a_cloned_model_are_frugal_too(tmp_path):
     assert type(loaded) is type(cloned) is ImageModel
     x = np.ones((1, 2), "float32")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
-
-
-@pytest.mark.backends("torch")
-@pytest.mark.filterwarnings("ignore:Dynamo detected:UserWarning", "ignore::DeprecationWarning")
-@EVERY_FAMILY
-def test_torch_compile_makes_one_graph_of_a_model(family):
-    import torch
-
-    model, x = tiny(family), torch.tensor(images(2, 8, 8, 3))
-    compiled = torch.compile(lambda x: model(x, training=False), backend="eager", fullgraph=True)
-    with torch.no_grad():
-        np.testing.assert_allclose(compiled(x), model(x), rtol=1e-5, atol=1e-6)

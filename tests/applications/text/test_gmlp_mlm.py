@@ -516,28 +516,18 @@ def test_a_vocabulary_without_a_special_token_is_refused():
 
 @pytest.mark.backends("torch")
 @pytest.mark.filterwarnings("ignore:Dynamo detected:UserWarning", "ignore::DeprecationWarning")
+@ONE_TOKEN
 @BOTH
-def test_torch_compile_makes_one_graph_of_a_model(attention_dim):
+def test_a_compiled_model_is_one_graph_and_runs_without_its_layers(attention_dim, monkeypatch):
     import torch
 
     torch._dynamo.reset()
-    model = small(attention_dim=attention_dim)
-    x = {name: torch.tensor(value) for name, value in texts().items()}
-    compiled = torch.compile(lambda x: model(x, training=False), backend="eager", fullgraph=True)
-    with torch.no_grad():
-        np.testing.assert_allclose(compiled(x), model(x), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.backends("torch")
-@pytest.mark.filterwarnings("ignore:Dynamo detected:UserWarning", "ignore::DeprecationWarning")
-def test_a_compiled_model_runs_without_its_layers(monkeypatch):
-    import torch
-
-    torch._dynamo.reset()
-    model, calls = small(spatial="toeplitz"), []
+    model, calls = small(attention_dim=attention_dim, spatial="toeplitz"), []
     call = model.get_layer("norm").call
     monkeypatch.setattr(model.get_layer("norm"), "call", lambda x: calls.append(1) or call(x))
-    compiled = torch.compile(lambda x: model(x, training=False), backend="aot_eager")
+    compiled = torch.compile(
+        lambda x: model(x, training=False), backend="aot_eager", fullgraph=True
+    )
     with torch.no_grad():
         for tokens in (6, 8, 5, 1):
             x = {name: torch.tensor(value) for name, value in texts(tokens).items()}
