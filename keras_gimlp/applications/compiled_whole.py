@@ -32,11 +32,6 @@ class CompiledWhole:
         super().__init__(*args, **kwargs)
         # Past what Keras tracks.
         self.__dict__["_recorded"] = recorded(self) if can_record(self) else None
-        self.__dict__["_times_compiled"] = 0
-
-    def compile(self, *args, **kwargs):
-        super().compile(*args, **kwargs)
-        self.__dict__["_times_compiled"] += 1
 
     def call(self, inputs, training=None, mask=None):
         # Of several inputs, it is a mask for each, or none.
@@ -45,7 +40,9 @@ class CompiledWhole:
             return super().call(inputs, training=training, mask=mask)
         # Gradients flow to arguments alone; `value` would be cast already in mixed precision.
         values = [variable._value for variable in self.variables]
-        return self._recorded(values, inputs, bool(training), self._times_compiled)
+        # Another number after each `compile`, at which torch.compile records the model again.
+        compilation = id(getattr(self, "_compile_config", None))
+        return self._recorded(values, inputs, bool(training), compilation)
 
     if keras.backend.backend() == "torch":
 
