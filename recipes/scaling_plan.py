@@ -153,12 +153,12 @@ class Plan:
     @property
     def activation_bytes(self):
         """What differentiation by JAX keeps under `mixed_bfloat16`, before XLA improves on it."""
-        return self.job.depth * self.block_bytes(14, 14)
+        return self.job.depth * self.block_bytes(6, 10)
 
     @property
     def recomputed_activation_bytes(self):
         """The input of every block in bfloat16, and all of the one that is computed again."""
-        return self.job.depth * self.block_bytes(2, 0) + self.block_bytes(14, 14)
+        return self.job.depth * self.block_bytes(2, 0) + self.block_bytes(6, 10)
 
     @property
     def memory(self):

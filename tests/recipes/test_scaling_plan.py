@@ -134,8 +134,8 @@ def test_recomputing_a_block_keeps_its_input_and_computes_it_twice():
     kept, recomputed = plan(data=8), plan(data=8, recompute=True)
     tokens = 8 * 7
     assert kept.least_activation_bytes == 3 * tokens * 2 * (2 * 10 + 3.5 * 40)
-    assert kept.activation_bytes == 3 * tokens * (14 * 10 + 14 * 40)
-    assert recomputed.recomputed_activation_bytes == tokens * (3 * 2 * 10 + 14 * 10 + 14 * 40)
+    assert kept.activation_bytes == 3 * tokens * (6 * 10 + 10 * 40)
+    assert recomputed.recomputed_activation_bytes == tokens * (3 * 2 * 10 + 6 * 10 + 10 * 40)
     assert recomputed.operations == kept.operations * 4 / 3
     assert kept.memory - kept.activation_bytes == 18 * 1100
     assert recomputed.memory - recomputed.recomputed_activation_bytes == 18 * 1100
