@@ -315,7 +315,7 @@ def test_a_quantized_model_predicts_the_same_when_saved_and_loaded(family, mode,
     for name in ("once", "twice"):
         model.save(tmp_path / f"{name}.keras")
         model = keras.saving.load_model(tmp_path / f"{name}.keras")
-        np.testing.assert_allclose(run(model, x), quantized, rtol=1e-6)
+    np.testing.assert_allclose(run(model, x), quantized, rtol=1e-6)
 
 
 @EVERY_FAMILY

@@ -4,12 +4,13 @@ import pytest
 
 from recipes import device_scaling
 from recipes.common import files
+from tests.conftest import XLA_FLAGS
 
 TINY = ["--model_args", "depth=1", "dim=8", "ffn_dim=16", "patch_size=4", "--image_size", "8"]
 
 
 def test_a_tiny_model_is_measured(tmp_path, capsys, monkeypatch):
-    monkeypatch.delenv("XLA_FLAGS", raising=False)  # each process has one device
+    monkeypatch.setenv("XLA_FLAGS", XLA_FLAGS)  # each process has one device
     short = ["--steps", "1", "--rounds", "1", "--batch_size", "4"]
     device_scaling.main(["--run_dir", str(tmp_path), *TINY, *short])
     found = files.read_json(tmp_path / "scaling.json")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from recipes.common import files
-from tests.conftest import ROOT
+from tests.conftest import ROOT, XLA_FLAGS
 
 BACKEND = keras.backend.backend()
 # With a smaller epsilon, Adam divides gradients that are zero but for rounding by themselves.
@@ -55,7 +55,7 @@ def processes(count, jobs):
     """Starts the processes that run `jobs` together, as a user would."""
     program = ["-m", "tests.recipes.jobs", json.dumps(jobs)]
     # Each process of JAX has one device, unless it is alone.
-    flags = {"XLA_FLAGS": "--xla_backend_optimization_level=0"} if count > 1 else {}
+    flags = {"XLA_FLAGS": XLA_FLAGS} if count > 1 else {}
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | flags
     with socket.socket() as free:
         free.bind(("localhost", 0))
