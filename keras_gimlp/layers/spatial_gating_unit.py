@@ -174,10 +174,7 @@ class SpatialGatingUnit(CompositeLayer):
     def call(self, inputs, gate_addend=None, mask=None):
         # (B, N, C / 2) each, or the whole input
         u, v = ops.split(inputs, 2, axis=-1) if self.form == "split" else (inputs, inputs)
-        v = self.norm(v)
-        if mask is not None:
-            v = v * ops.cast(ops.expand_dims(mask, -1), v.dtype)
-        f = self.spatial(v)
+        f = self.spatial(self.norm(v), mask=mask)
         if gate_addend is not None:
             f = f + gate_addend
         return FORMS[self.form](u, f)

@@ -4,8 +4,13 @@ import keras
 from keras import ops
 
 
-def mix_tokens(matrix, inputs, bias):
-    """Returns a matrix over tokens times `(batch, tokens, channels)`, plus any bias."""
+def mix_tokens(matrix, inputs, bias, mask=None):
+    """Returns a matrix over tokens times `(batch, tokens, channels)`, plus any bias.
+
+    Masked tokens contribute nothing: a matrix for each example is smaller than its channels.
+    """
+    if mask is not None:
+        matrix = matrix * ops.cast(ops.expand_dims(mask, 1), matrix.dtype)  # (B, N, N)
     if bias is None:
         return ops.matmul(matrix, inputs)
     bias = ops.expand_dims(bias, -1)
@@ -13,7 +18,8 @@ def mix_tokens(matrix, inputs, bias):
         import torch
 
         # As a batch, for which it transposes nothing, and with the bias in one.
-        return torch.baddbmm(bias, matrix.expand(inputs.shape[0], *matrix.shape), inputs)
+        matrix = matrix.expand(inputs.shape[0], *matrix.shape[-2:])
+        return torch.baddbmm(bias, matrix, inputs)
     return ops.matmul(matrix, inputs) + bias
 
 
@@ -33,6 +39,8 @@ class SpatialProjection(keras.layers.Dense):
     Call arguments:
         inputs: Tensor of shape `(batch, tokens, channels)`, with the number of tokens that it was
             built with.
+        mask: Optional boolean tensor of shape `(batch, tokens)`, true where there is a token. A
+            masked token contributes nothing to the output.
 
     Output shape:
         `(batch, units, channels)`.
@@ -43,12 +51,14 @@ class SpatialProjection(keras.layers.Dense):
         super().build((*batch, channels, tokens))
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={1: tokens})
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None, mask=None):
         matrix = ops.transpose(self.kernel)
-        x = mix_tokens(matrix, inputs, self.bias if self.use_bias else None)  # (B, units, C)
+        x = mix_tokens(matrix, inputs, self.bias if self.use_bias else None, mask)  # (B, units, C)
         return x if self.activation is None else self.activation(x)
 
-    def quantized_call(self, inputs, training=None):
+    def quantized_call(self, inputs, training=None, mask=None):
+        if mask is not None:
+            inputs = inputs * ops.cast(ops.expand_dims(mask, -1), inputs.dtype)
         # Keras' quantized products contract the last axis.
         x = super().quantized_call(ops.transpose(inputs, (0, 2, 1)), training=training)
         return ops.transpose(x, (0, 2, 1))

@@ -23,6 +23,8 @@ class ToeplitzProjection(keras.layers.Layer):
 
     Call arguments:
         inputs: Tensor of shape `(batch, tokens, channels)`.
+        mask: Optional boolean tensor of shape `(batch, tokens)`, true where there is a token. A
+            masked token contributes nothing to the output.
 
     Output shape:
         Same as `inputs`.
@@ -33,6 +35,7 @@ class ToeplitzProjection(keras.layers.Layer):
         self.sequence_length = sequence_length
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.supports_masking = True
 
     def build(self, input_shape):
         n = self.sequence_length
@@ -41,10 +44,10 @@ class ToeplitzProjection(keras.layers.Layer):
         )
         self.bias = self.add_weight(shape=(n,), initializer=self.bias_initializer, name="bias")
 
-    def call(self, inputs):
+    def call(self, inputs, mask=None):
         check_tokens(inputs.shape, self.sequence_length)
         tokens = ops.shape(inputs)[1]
-        return mix_tokens(self.matrix(tokens), inputs, self.bias[:tokens])
+        return mix_tokens(self.matrix(tokens), inputs, self.bias[:tokens], mask)
 
     def matrix(self, tokens):
         """Returns the `(tokens, tokens)` weights: each row is the one above, one to the right."""

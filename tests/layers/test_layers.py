@@ -396,6 +396,20 @@ def test_layer_does_not_depend_on_masked_tokens(description):
     assert np.abs(run(layer, inputs)[mask] - outputs).max() > 1e-3
 
 
+def test_a_quantized_unit_does_not_depend_on_masked_tokens(rng):
+    """Neither does the scale of its integers."""
+    mask = np.array([[1, 1, 1, 1, 0, 0], [1, 1, 0, 1, 1, 1]], "bool")
+    x = rng.normal(size=(2, 6, 8)).astype("float32")
+    unit = layers.SpatialGatingUnit(kernel_initializer="normal")
+    unit.build(x.shape)
+    unit.spatial.quantize("int8")
+    changed = np.where(mask[..., None], x, rng.normal(size=x.shape).astype("float32"))
+    outputs = run(unit, {"inputs": x}, mask=mask)[mask]
+    np.testing.assert_allclose(run(unit, {"inputs": changed}, mask=mask)[mask], outputs, rtol=1e-6)
+    with_all = [run(unit, {"inputs": values})[mask] for values in (x, changed)]
+    assert np.abs(with_all[1] - with_all[0]).max() > 1e-3
+
+
 @described([d for d in DESCRIPTIONS if d.mixes_any_length])
 def test_layer_does_not_depend_on_the_length_of_the_padding(description):
     layer = description.make()
