@@ -16,8 +16,7 @@ compiled = tempfile.TemporaryDirectory()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-# XLA takes longer to make the code of a small model fast than the test takes to run it slowly:
-# these cut the time to compile one to a third.
+# XLA takes longer to make the code of a small model fast than the test takes to run it slowly.
 XLA_FLAGS = (
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
     "--xla_cpu_parallel_codegen_split_count=1"
@@ -36,7 +35,6 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 # To compile a small model by XLA takes TensorFlow longer than the test that trains it. One test a
 # family does, and those of the layers.
 JIT = False if keras.backend.backend() == "tensorflow" else "auto"
-
 tests_done = itertools.count(1)
 
 
@@ -53,11 +51,14 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def little_garbage():
-    """Keras collects garbage for each layer that it quantizes: it looks at what the test made."""
+    """Lets the garbage collector look only at what the test made.
+
+    Keras calls it for each layer that it quantizes, and it would look at all modules each time.
+    """
     gc.freeze()
     yield
     gc.unfreeze()
-    if next(tests_done) % 50 == 0:
+    if next(tests_done) % 50 == 0:  # what tests left in cycles, which is frozen in the next test
         gc.collect()
 
 

@@ -128,11 +128,6 @@ class GateWithInhibition(CompositeLayer):
         self.inhibit.build((*input_shape[:-1], units))
 
     def call(self, inputs, mask=None):
-        gates = self.separate(inputs, mask)
-        return gates[0] if self.gates == 1 else ops.concatenate(gates, axis=-1)
-
-    def separate(self, inputs, mask=None):
-        """Returns the gates in a list, each `(batch, ..., units)`."""
         activation = fastest(self.activation)
         hidden = activation(self.gate_projection(inputs))  # (B, ..., hidden_units * gates)
         gates = []
@@ -142,7 +137,7 @@ class GateWithInhibition(CompositeLayer):
             s = project(i)  # (B, ..., units)
             gate = activation(self.inhibit(s, mask=mask))
             gates.append(gate + 1 if self.residual else gate)
-        return gates
+        return ops.concatenate(gates, axis=-1)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.gates * (self.units or input_shape[-1]))

@@ -7,7 +7,8 @@ from keras import ops
 def mix_tokens(matrix, inputs, bias, mask=None):
     """Returns a matrix over tokens times `(batch, tokens, channels)`, plus any bias.
 
-    Masked tokens contribute nothing: a matrix for each example is smaller than its channels.
+    Masked tokens contribute nothing. The mask is applied to the matrix, as a rule smaller than the
+    inputs.
     """
     if mask is not None:
         matrix = matrix * ops.cast(ops.expand_dims(mask, 1), matrix.dtype)  # (B, N, N)

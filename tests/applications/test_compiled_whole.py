@@ -100,7 +100,7 @@ def test_batches_of_all_sizes_are_compiled_twice(family, monkeypatch):
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
     embed = first.call
     monkeypatch.setattr(first, "call", lambda x: calls.append(x) or embed(x))
-    call = torch.no_grad()(compiled(model))  # compiled in half the time
+    call = torch.no_grad()(compiled(model))  # nothing backward to compile
     for size in (2, 3):
         call(images(size, 8, 8, 3))
     recorded = len(calls)

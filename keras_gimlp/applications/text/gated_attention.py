@@ -35,7 +35,7 @@ class GatedAttention(keras.layers.Layer):
         """Multiplies projections, `(batch, tokens, heads, size)`, by the gates of `hidden`."""
         # Whatever no token may attend to is padding.
         mask = None if attention_mask is None else ops.any(attention_mask, axis=-2)
-        gates = iter(self.gate.separate(hidden, mask))  # joined, they would only be split again
+        gates = iter(ops.split(self.gate(hidden, mask=mask), self.gate.gates, axis=-1))
         if self.gate_query:
             query = query * ops.reshape(next(gates), ops.shape(query))
         if self.gate_key:
