@@ -2,12 +2,14 @@
 # make test            the whole test suite on TensorFlow, JAX and PyTorch; BACKENDS=jax on one. Leaves a report
 #                      of each in runs/, of which python -m tests.support_matrix makes a table
 # make benchmark       measures a few models beside timm's; ARGS="--config gmlp" more of them
+# make package         builds wheel and source distribution into dist/, checks them, and runs tests of the one on
+#                      the package of the other, in an environment with JAX alone
 # make lint            checks style and formatting; make format repairs what it can
 # Each makes the environment that it needs. ARGS="..." is handed on.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: demo test benchmark lint format clean
+.PHONY: demo test benchmark package lint format clean
 
 PYTHON ?= python3
 BACKEND ?= tensorflow
@@ -15,7 +17,8 @@ BACKENDS ?= tensorflow jax torch
 ARGS ?=
 DEMO = runs/demo-$(BACKEND)
 BENCHMARK = runs/benchmark-$(shell date +%Y%m%d-%H%M%S)
-INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+PACKAGE = runs/package
+INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 demo: .venv/installed-$(BACKEND)
 	rm -rf $(DEMO)
@@ -35,6 +38,21 @@ test: .venv-test/installed
 benchmark: .venv-benchmark/installed
 	.venv-benchmark/bin/python -m recipes.benchmark --run_dir $(BENCHMARK) $(ARGS)
 
+# The tests lie apart from the checkout's package, with that of the wheel alone to find. What they leave out needs KerasHub.
+package: .venv-package/installed
+	rm -rf dist $(PACKAGE)
+	.venv-package/bin/python -m build
+	.venv-package/bin/twine check --strict dist/*
+	mkdir -p $(PACKAGE)
+	tar -xf dist/*.tar.gz --strip-components 1 --exclude '*/keras_gimlp' --directory $(PACKAGE)
+	$(PYTHON) -m venv $(PACKAGE)/.venv
+	@echo "Installing the wheel, Keras and JAX ..."
+	$(PACKAGE)/.venv/bin/python $(INSTALL) "$$(echo dist/*.whl)[jax]" pytest
+	for folder in tests recipes; do diff -r -x __pycache__ $$folder $(PACKAGE)/$$folder; done
+	diff -r -x __pycache__ keras_gimlp $(PACKAGE)/.venv/lib/python*/site-packages/keras_gimlp
+	cd $(PACKAGE); env -u PYTHONPATH KERAS_BACKEND=jax .venv/bin/python -m pytest $(ARGS) \
+	    tests/test_package.py tests/weights/test_keras_files.py -k "not (tab_completion or type_checkers or docstring_with)"
+
 lint: .venv-test/installed
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
@@ -44,18 +62,23 @@ format: .venv-test/installed
 	.venv-test/bin/ruff format .
 
 clean:
-	rm -rf .venv .venv-test .venv-benchmark
+	rm -rf .venv .venv-test .venv-benchmark .venv-package dist
 
 .venv/installed-%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	@echo "Installing Keras, TensorFlow (for its data pipelines) and $* ..."
-	.venv/bin/python $(INSTALL) ".[recipes,$*]"
+	.venv/bin/python $(INSTALL) --editable ".[recipes,$*]"
 	touch $@
 
 .venv-test/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-test
 	@echo "Installing Keras with all three backends, the recipes and the tests ..."
-	.venv-test/bin/python $(INSTALL) ".[tensorflow,jax,torch,language,test,lint]"
+	.venv-test/bin/python $(INSTALL) --editable ".[tensorflow,jax,torch,language,test,lint]"
+	touch $@
+
+.venv-package/installed: constraints.txt
+	$(PYTHON) -m venv .venv-package
+	.venv-package/bin/python $(INSTALL) build twine
 	touch $@
 
 .venv-benchmark/installed: pyproject.toml constraints.txt
@@ -63,5 +86,5 @@ clean:
 	@echo "Installing Keras with all three backends, and the libraries to compare with ..."
 	@# timm needs torchvision, whose wheels on PyPI need PyPI's build of PyTorch: === takes no other.
 	torch=$$(sed -n 's/^torch==/torch===/p' constraints.txt); \
-	.venv-benchmark/bin/python $(INSTALL) ".[tensorflow,jax,torch,benchmark]" "$$torch"
+	.venv-benchmark/bin/python $(INSTALL) --editable ".[tensorflow,jax,torch,benchmark]" "$$torch"
 	touch $@

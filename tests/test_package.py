@@ -3,6 +3,8 @@
 import importlib.util
 import inspect
 import os
+import pathlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -133,9 +135,20 @@ def test_models_are_listed_by_pattern_kind_and_published_weights():
 def test_editors_and_type_checkers_know_every_model():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert settings["package-data"]["keras_gimlp"] == ["py.typed", "**/*.pyi"]
-    assert (ROOT / "keras_gimlp" / "py.typed").is_file()
+    assert (pathlib.Path(keras_gimlp.__file__).parent / "py.typed").is_file()
     # `python -m tests.signatures` writes the stub.
     assert signatures.STUB.read_text() == signatures.render()
+
+
+def test_links_of_the_readme_work_on_a_package_index_too():
+    targets = re.findall(r"\]\(([^)]*)\)", (ROOT / "README.md").read_text())
+    assert targets
+    assert [target for target in targets if not target.startswith(("https://", "#"))] == []
+
+
+def test_what_is_cited_is_this_version():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert re.findall(r"^version: (.*)$", citation, re.MULTILINE) == [keras_gimlp.__version__]
 
 
 def test_a_model_saved_here_predicts_the_same_on_another_backend(tmp_path):
