@@ -52,43 +52,43 @@ def CycleMLP_B4(include_top=True, weights=None, input_tensor=None, input_shape=N
 def CycleMLP_B5(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='cyclemlp_b5', *, depths=(3, 4, 24, 3), dims=(96, 192, 384, 768), mlp_ratios=(4, 4, 4, 4), stem_size=7, stem_strides=4, drop_path_rate=0.1, feature_maps=False, gating=None, inhibition=0.3, scope='example', gate_residual=False) -> keras.Model:
     """CycleMLP_B5: depths=(3, 4, 24, 3), dims=(96, 192, 384, 768), mlp_ratios=(4, 4, 4, 4), drop_path_rate=0.1; 75,747,280 parameters; the code of arXiv:2107.10224."""
 
-def MLPMixer(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlp_mixer', *, depth, dim, tokens_mlp_dim, channels_mlp_dim, patch_size=16, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def MLPMixer(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlp_mixer', *, depth, dim, tokens_mlp_dim, channels_mlp_dim, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """Builds MLP-Mixer."""
 
-def MLPMixer_B16(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_b16', *, depth=12, dim=768, tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=16, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def MLPMixer_B16(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_b16', *, depth=12, dim=768, tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """MLPMixer_B16: depth=12, dim=768, tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=16; 59,880,472 parameters; Table 1 of arXiv:2105.01601."""
 
-def MLPMixer_B32(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_b32', *, depth=12, dim=768, tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=32, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def MLPMixer_B32(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_b32', *, depth=12, dim=768, tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=32, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """MLPMixer_B32: depth=12, dim=768, tokens_mlp_dim=384, channels_mlp_dim=3072, patch_size=32; 60,293,428 parameters; Table 1 of arXiv:2105.01601."""
 
-def MLPMixer_H14(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_h14', *, depth=32, dim=1280, tokens_mlp_dim=640, channels_mlp_dim=5120, patch_size=14, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def MLPMixer_H14(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_h14', *, depth=32, dim=1280, tokens_mlp_dim=640, channels_mlp_dim=5120, patch_size=14, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """MLPMixer_H14: depth=32, dim=1280, tokens_mlp_dim=640, channels_mlp_dim=5120, patch_size=14; 432,350,952 parameters; Table 1 of arXiv:2105.01601."""
 
-def MLPMixer_L16(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_l16', *, depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=16, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def MLPMixer_L16(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_l16', *, depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """MLPMixer_L16: depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=16; 208,196,168 parameters; Table 1 of arXiv:2105.01601."""
 
-def MLPMixer_L32(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_l32', *, depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=32, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def MLPMixer_L32(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_l32', *, depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=32, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """MLPMixer_L32: depth=24, dim=1024, tokens_mlp_dim=512, channels_mlp_dim=4096, patch_size=32; 206,939,264 parameters; Table 1 of arXiv:2105.01601."""
 
-def MLPMixer_S16(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_s16', *, depth=8, dim=512, tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=16, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def MLPMixer_S16(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_s16', *, depth=8, dim=512, tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """MLPMixer_S16: depth=8, dim=512, tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=16; 18,528,264 parameters; Table 1 of arXiv:2105.01601."""
 
-def MLPMixer_S32(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_s32', *, depth=8, dim=512, tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=32, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def MLPMixer_S32(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='mlpmixer_s32', *, depth=8, dim=512, tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=32, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """MLPMixer_S32: depth=8, dim=512, tokens_mlp_dim=256, channels_mlp_dim=2048, patch_size=32; 19,104,624 parameters; Table 1 of arXiv:2105.01601."""
 
-def ResMLP(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='resmlp', *, depth, dim, patch_size=16, mlp_ratio=4, layer_scale=0.0001, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def ResMLP(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='resmlp', *, depth, dim, patch_size=16, mlp_ratio=4, layer_scale=0.0001, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """Builds ResMLP."""
 
-def ResMLP_B24(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='resmlp_b24', *, depth=24, dim=768, patch_size=16, mlp_ratio=4, layer_scale=1e-06, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def ResMLP_B24(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='resmlp_b24', *, depth=24, dim=768, patch_size=16, mlp_ratio=4, layer_scale=1e-06, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """ResMLP_B24: depth=24, dim=768, layer_scale=1e-06; 115,736,776 parameters; arXiv:2105.03404."""
 
-def ResMLP_S12(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='resmlp_s12', *, depth=12, dim=384, patch_size=16, mlp_ratio=4, layer_scale=0.1, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def ResMLP_S12(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='resmlp_s12', *, depth=12, dim=384, patch_size=16, mlp_ratio=4, layer_scale=0.1, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """ResMLP_S12: depth=12, dim=384, layer_scale=0.1; 15,350,872 parameters; arXiv:2105.03404."""
 
-def ResMLP_S24(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='resmlp_s24', *, depth=24, dim=384, patch_size=16, mlp_ratio=4, layer_scale=1e-05, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def ResMLP_S24(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='resmlp_s24', *, depth=24, dim=384, patch_size=16, mlp_ratio=4, layer_scale=1e-05, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """ResMLP_S24: depth=24, dim=384, layer_scale=1e-05; 30,020,680 parameters; arXiv:2105.03404."""
 
-def ResMLP_S36(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='resmlp_s36', *, depth=36, dim=384, patch_size=16, mlp_ratio=4, layer_scale=1e-06, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def ResMLP_S36(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='resmlp_s36', *, depth=36, dim=384, patch_size=16, mlp_ratio=4, layer_scale=1e-06, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """ResMLP_S36: depth=36, dim=384, layer_scale=1e-06; 44,690,488 parameters; arXiv:2105.03404."""
 
 def aMLP_MLM_Base(*, vocabulary_size=32000, depth=36, dim=512, ffn_dim=3072, sequence_length=512, attention_dim=64, spatial='toeplitz', form='split', dropout=0.0, drop_path_rate=0.0, dtype=None, name='amlp_mlm_base', trainable=True) -> gMLP_MLM:
@@ -97,10 +97,10 @@ def aMLP_MLM_Base(*, vocabulary_size=32000, depth=36, dim=512, ffn_dim=3072, seq
 def aMLP_MLM_Large(*, vocabulary_size=32000, depth=72, dim=768, ffn_dim=3072, sequence_length=512, attention_dim=128, spatial='toeplitz', form='split', dropout=0.0, drop_path_rate=0.0, dtype=None, name='amlp_mlm_large', trainable=True) -> gMLP_MLM:
     """aMLP_MLM_Large: vocabulary_size=32000, depth=72, dim=768, ffn_dim=3072, attention_dim=128; 315,627,960 parameters; Table 5 of arXiv:2105.08050."""
 
-def gMLP(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='gmlp', *, depth, dim, ffn_dim, patch_size=16, attention_dim=None, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def gMLP(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='gmlp', *, depth, dim, ffn_dim, patch_size=16, attention_dim=None, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """Builds gMLP for images, or aMLP if `attention_dim` is given."""
 
-def gMLP_B(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='gmlp_b', *, depth=30, dim=512, ffn_dim=3072, patch_size=16, attention_dim=None, drop_path_rate=0.2, resize_spatial=False) -> keras.Model:
+def gMLP_B(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='gmlp_b', *, depth=30, dim=512, ffn_dim=3072, patch_size=16, attention_dim=None, drop_path_rate=0.2, feature_maps=False, resize_spatial=False) -> keras.Model:
     """gMLP_B: depth=30, dim=512, ffn_dim=3072, drop_path_rate=0.2; 73,075,392 parameters; Table 1 of arXiv:2105.08050."""
 
 def gMLP_MLM_Base(*, vocabulary_size=32000, depth=48, dim=512, ffn_dim=3072, sequence_length=512, attention_dim=None, spatial='toeplitz', form='split', dropout=0.0, drop_path_rate=0.0, dtype=None, name='gmlp_mlm_base', trainable=True) -> gMLP_MLM:
@@ -112,10 +112,10 @@ def gMLP_MLM_Large(*, vocabulary_size=32000, depth=96, dim=768, ffn_dim=3072, se
 def gMLP_MLM_XLarge(*, vocabulary_size=32000, depth=144, dim=1024, ffn_dim=4096, sequence_length=512, attention_dim=None, spatial='toeplitz', form='split', dropout=0.0, drop_path_rate=0.0, dtype=None, name='gmlp_mlm_xlarge', trainable=True) -> gMLP_MLM:
     """gMLP_MLM_XLarge: vocabulary_size=32000, depth=144, dim=1024, ffn_dim=4096; 940,582,768 parameters; Table 5 of arXiv:2105.08050."""
 
-def gMLP_S(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='gmlp_s', *, depth=30, dim=256, ffn_dim=1536, patch_size=16, attention_dim=None, drop_path_rate=0.05, resize_spatial=False) -> keras.Model:
+def gMLP_S(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='gmlp_s', *, depth=30, dim=256, ffn_dim=1536, patch_size=16, attention_dim=None, drop_path_rate=0.05, feature_maps=False, resize_spatial=False) -> keras.Model:
     """gMLP_S: depth=30, dim=256, ffn_dim=1536, drop_path_rate=0.05; 19,422,656 parameters; Table 1 of arXiv:2105.08050."""
 
-def gMLP_Ti(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='gmlp_ti', *, depth=30, dim=128, ffn_dim=768, patch_size=16, attention_dim=None, drop_path_rate=0.0, resize_spatial=False) -> keras.Model:
+def gMLP_Ti(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='gmlp_ti', *, depth=30, dim=128, ffn_dim=768, patch_size=16, attention_dim=None, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
     """gMLP_Ti: depth=30, dim=128, ffn_dim=768, drop_path_rate=0.0; 5,867,328 parameters; Table 1 of arXiv:2105.08050."""
 
 def giBERT_Base(weights=None, *, vocabulary_size=30522, num_layers=12, num_heads=12, hidden_dim=768, intermediate_dim=3072, dropout=None, max_sequence_length=None, num_segments=None, inhibition=0.3, gate_query=True, gate_key=True, gated_layers=None, scope='example', activation='gelu', rank=None, trainable=True, dtype=None, name='gibert_base') -> giBERT:

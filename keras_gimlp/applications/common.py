@@ -99,6 +99,46 @@ def check_head_arguments(include_top, pooling, classes):
         check_positive_integers(classes=classes)
 
 
+def chosen_maps(feature_maps, count, default, include_top, pooling):
+    """Returns the numbers of the blocks or stages whose maps a model returns, in rising order.
+
+    Args:
+        feature_maps: `False` for none, `True` for `default`, or a list or tuple of numbers, of
+            which negative ones count from the end.
+        count: Integer, number of blocks or stages.
+        default: Numbers that `True` means.
+        include_top: Whether the model has a classifier.
+        pooling: The pooling of the model.
+
+    Raises:
+        ValueError: If a number is out of range, there is none, or the model would not return maps.
+    """
+    if feature_maps is False:
+        return []
+    if include_top or pooling is not None:
+        raise ValueError(
+            "`feature_maps` needs include_top=False and pooling=None. Received: "
+            f"feature_maps={feature_maps!r}, include_top={include_top}, pooling={pooling!r}"
+        )
+    numbers = default if feature_maps is True else feature_maps
+    # True is an integer too, and not a number here.
+    if not (
+        isinstance(numbers, list | tuple)
+        and numbers
+        and all(type(number) is int and -count <= number < count for number in numbers)
+    ):
+        raise ValueError(
+            "`feature_maps` must be True, False or a list of numbers of blocks (of stages in "
+            f"CycleMLP) from {-count} to {count - 1}. Received: feature_maps={feature_maps!r}"
+        )
+    return sorted({number % count for number in numbers})
+
+
+def layers_left_out(complete, model):
+    """Returns the names of the layers of the model `complete` that `model` does without."""
+    return {layer.name for layer in complete.layers} - {layer.name for layer in model.layers}
+
+
 def head(x, include_top, pooling, classes, classifier_activation):
     """Pools features over all positions and classifies them, depending on the arguments.
 

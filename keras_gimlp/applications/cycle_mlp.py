@@ -8,9 +8,11 @@ from keras_gimlp.applications.common import (
     add_residual,
     check_head_arguments,
     check_positive_integers,
+    chosen_maps,
     drop_path_rates,
     head,
     image_input,
+    layers_left_out,
     on_image,
     sources,
     variant,
@@ -94,12 +96,13 @@ def CycleMLP(
             small images. Defaults to 4.
         drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
             0 in the first. Defaults to 0.
-        feature_maps: Whether to return the layer-normalized map of every stage, in a dictionary by
-            level: `"P2"` at stride 4 to `"P5"` at stride 32 with the default stem. Requires
-            `include_top=False`, `pooling=None` and a power of two as `stem_strides`. Published
-            files have no weights for these normalizations, which keep their initial values. The
-            model is a `FeaturePyramid`, which KerasHub's detectors and segmenters accept as
-            `image_encoder`. Defaults to `False`.
+        feature_maps: Which stages' layer-normalized maps to return, in a dictionary by level:
+            `"P2"` at stride 4 to `"P5"` at stride 32 with the default stem. `True`: those of all
+            stages. A list or tuple: those of these numbers from 0, negative ones counted from the
+            end; the model ends with the last of them. Requires `include_top=False`, `pooling=None`
+            and a power of two as `stem_strides`. Published files have no weights for these
+            normalizations, which keep their initial values. The model is a `FeaturePyramid`, which
+            KerasHub's detectors and segmenters accept as `image_encoder`. Defaults to `False`.
         gating: `None` for CycleMLP, `"gate"` for the giMLP paper's Figure 2, `"subtract"` for its
             released training script. Defaults to `None`.
         inhibition: Float in [0, 1], fraction of the maximum that giCycleMLP subtracts. Defaults
@@ -150,14 +153,11 @@ def CycleMLP(
         check_positive_integers(**{f"{argument}[{i}]": value for i, value in enumerate(values)})
     if gating not in (None, "gate", "subtract"):
         raise ValueError(f'`gating` must be None, "gate" or "subtract". Received: {gating=}')
-    if feature_maps and (include_top or pooling is not None):
+    stages = list(range(len(depths)))
+    chosen = chosen_maps(feature_maps, len(depths), stages, include_top, pooling)
+    if chosen and stem_strides & (stem_strides - 1):
         raise ValueError(
-            "`feature_maps=True` needs include_top=False and pooling=None. Received: "
-            f"include_top={include_top}, pooling={pooling!r}"
-        )
-    if feature_maps and stem_strides & (stem_strides - 1):
-        raise ValueError(
-            "`stem_strides` must be a power of two with `feature_maps=True`, since the map of "
+            "`stem_strides` must be a power of two with `feature_maps`, since the map of "
             f"stride 2^n is named Pn. Received: stem_strides={stem_strides}"
         )
     if stem_size < stem_strides - 1:
@@ -184,20 +184,22 @@ def CycleMLP(
             elif gating == "subtract":
                 y = Inhibition(inhibition, scope, name=f"{block}_inhibition")(y)
             x = add_residual(x, y, rate, f"{block}_mlp")
-        if feature_maps:
+        if s in chosen:
             level = f"P{int(math.log2(stem_strides)) + s}"
             maps[level] = layer_norm(x, name=f"stage{s}_norm")
-    if not feature_maps:
-        x = layer_norm(x, name="norm")
-        x = head(x, include_top, pooling, classes, classifier_activation)
+    x = layer_norm(x, name="norm")
+    x = head(x, include_top, pooling, classes, classifier_activation)
 
-    model_class = FeaturePyramid if feature_maps else ImageModel
-    model = model_class(sources(inputs), maps if feature_maps else x, name=name)
+    complete = ImageModel(sources(inputs), [x, *maps.values()] if maps else x, name=name)
+    model = FeaturePyramid(sources(inputs), maps, name=name) if maps else complete
     if weights is not None:
-        fresh = [f"stage{s}_norm" for s in range(len(depths))]
+        # Of stages that are not chosen, the file of another pyramid may have one.
+        unused = {f"stage{s}_norm" for s in stages if s not in chosen}
+        unused |= layers_left_out(complete, model)
+        fresh = [f"stage{s}_norm" for s in chosen]
         if gating == "gate" and gate_residual:
             fresh += [x.name for x in model.layers if x.name.endswith(("_gate", "_gate_norm"))]
-        load_weights(model, weights, fresh=fresh, unused=("norm",) if feature_maps else ())
+        load_weights(complete, weights, fresh=fresh, unused=unused)
     return model
 
 

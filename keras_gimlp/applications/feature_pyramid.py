@@ -1,4 +1,4 @@
-"""The model that `feature_maps=True` builds."""
+"""The model that CycleMLP builds with `feature_maps`."""
 
 import keras
 

@@ -4,6 +4,7 @@ from keras_gimlp.applications.common import (
     add_residual,
     check_head_arguments,
     check_positive_integers,
+    chosen_maps,
     drop_path_rates,
     head,
     image_input,
@@ -35,6 +36,7 @@ def gMLP(  # noqa: D417  `describe` adds what is shared
     patch_size=16,
     attention_dim=None,
     drop_path_rate=0.0,
+    feature_maps=False,
     resize_spatial=False,
 ):
     """Builds gMLP for images, or aMLP if `attention_dim` is given.
@@ -79,14 +81,18 @@ def gMLP(  # noqa: D417  `describe` adds what is shared
     """
     check_head_arguments(include_top, pooling, classes)
     check_positive_integers(depth=depth, dim=dim, ffn_dim=ffn_dim, patch_size=patch_size)
+    chosen = chosen_maps(feature_maps, depth, [depth - 1], include_top, pooling)
     inputs = image_input(input_tensor, input_shape)
+    maps = {}
 
     x = patch_tokens(inputs, dim, patch_size)
     for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
         x = gmlp_block(x, ffn_dim, attention_dim, rate, name=f"block{i}")
+        if i in chosen:
+            maps[f"block{i}"] = x
     x = LayerNormalization(epsilon=EPSILON, name="norm")(x)
     x = head(x, include_top, pooling, classes, classifier_activation)
-    return token_model(inputs, x, name, weights, patch_size, SPATIAL, resize_spatial)
+    return token_model(inputs, x, maps, name, weights, patch_size, SPATIAL, resize_spatial)
 
 
 def gmlp_block(x, ffn_dim, attention_dim, drop_path_rate, name):

@@ -6,6 +6,7 @@ from keras_gimlp.applications.common import (
     add_residual,
     check_head_arguments,
     check_positive_integers,
+    chosen_maps,
     drop_path_rates,
     head,
     image_input,
@@ -40,6 +41,7 @@ def MLPMixer(  # noqa: D417  `describe` adds what is shared
     channels_mlp_dim,
     patch_size=16,
     drop_path_rate=0.0,
+    feature_maps=False,
     resize_spatial=False,
 ):
     """Builds MLP-Mixer.
@@ -85,14 +87,18 @@ def MLPMixer(  # noqa: D417  `describe` adds what is shared
         channels_mlp_dim=channels_mlp_dim,
         patch_size=patch_size,
     )
+    chosen = chosen_maps(feature_maps, depth, [depth - 1], include_top, pooling)
     inputs = image_input(input_tensor, input_shape)
+    maps = {}
 
     x = patch_tokens(inputs, dim, patch_size)
     for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
         x = mixer_block(x, tokens_mlp_dim, channels_mlp_dim, rate, name=f"block{i}")
+        if i in chosen:
+            maps[f"block{i}"] = x
     x = LayerNormalization(epsilon=EPSILON, name="norm")(x)
     x = head(x, include_top, pooling, classes, classifier_activation)
-    return token_model(inputs, x, name, weights, patch_size, SPATIAL, resize_spatial)
+    return token_model(inputs, x, maps, name, weights, patch_size, SPATIAL, resize_spatial)
 
 
 def mixer_block(x, tokens_mlp_dim, channels_mlp_dim, drop_path_rate, name):

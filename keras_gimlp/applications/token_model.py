@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_gimlp.applications.common import on_image, sources
+from keras_gimlp.applications.common import layers_left_out, on_image, sources
 from keras_gimlp.applications.image_model import ImageModel
 from keras_gimlp.weights import Spatial, load_weights
 
@@ -31,6 +31,12 @@ DESCRIPTIONS = {
         patch_size: Integer, side of a patch in pixels. Defaults to 16.
         drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
             0 in the first. Survival is `1 - drop_path_rate`. Defaults to 0.
+        feature_maps: Which blocks' outputs to return as maps of shape `(batch, height / patch_size,
+            width / patch_size, dim)`, in a dictionary by block, `"block0"` the first. `True`: that
+            of the last block. A list or tuple: those of these numbers, negative ones counted from
+            the end. They are what the blocks return, without the last normalization; the model
+            ends with the last block that it needs. Requires `include_top=False` and `pooling=None`.
+            Defaults to `False`.
         resize_spatial: Whether to interpolate the spatial weights of a file for another image size,
             as `keras_gimlp.weights.Spatial` explains: `True` if that file is for square images,
             else the grid `(rows, columns)` of its tokens. Defaults to `False`.
@@ -68,10 +74,26 @@ def patch_tokens(inputs, dim, patch_size):
     return keras.layers.Reshape((-1, dim), name="tokens")(x)  # (B, N, C)
 
 
-def token_model(inputs, outputs, name, weights, patch_size, spatial_axes, resize_spatial):
-    """Returns the model from `inputs` to `outputs`, with `weights` fitted to its token grid."""
-    model = ImageModel(sources(inputs), outputs, name=name)
+def token_model(inputs, outputs, maps, name, weights, patch_size, spatial_axes, resize_spatial):
+    """Returns the model from `inputs` to `outputs`, with `weights` fitted to its token grid.
+
+    If there are `maps`, tokens of shape `(batch, N, dim)` by name, it returns these instead.
+    """
+    model = complete = ImageModel(sources(inputs), outputs, name=name)
+    grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
+    if maps:
+        reshaped = {
+            # Not named after the block, which `rematerialize` would take it for a part of.
+            key: keras.layers.Reshape((*grid, x.shape[-1]), name=f"map_of_{key}")(x)
+            for key, x in maps.items()
+        }
+        model = ImageModel(sources(inputs), reshaped, name=name)
     if weights is not None:
-        grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
-        load_weights(model, weights, spatial=Spatial(spatial_axes, grid, resize_spatial))
+        # Into the complete model, since published files are.
+        load_weights(
+            complete,
+            weights,
+            unused=layers_left_out(complete, model),
+            spatial=Spatial(spatial_axes, grid, resize_spatial),
+        )
     return model

@@ -22,7 +22,7 @@ def export_weights(model, path):
     Raises:
         ValueError: If `path` has another ending, or the original implementation has no place for
             some of the parameters: the tiny attention of aMLP, the gates of giCycleMLP, the
-            normalizations of `feature_maps=True`.
+            normalizations of CycleMLP's `feature_maps`.
         ImportError: If safetensors, or PyTorch for `.pth`, is not installed.
     """
     path = pathlib.Path(path)

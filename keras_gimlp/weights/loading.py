@@ -28,7 +28,7 @@ def load_weights(model, weights, fresh=(), unused=(), spatial=None):
             (`model.save`). Of a `.keras` file only the parameters are read.
         fresh: Names of layers that keep their initial weights where the file has none for them,
             which a warning reports.
-        unused: Names of layers that the file may have and the model lacks.
+        unused: Names of layers that are not used: either the file or the model may lack them.
         spatial: A `Spatial` that fits the weights over tokens, where the file's images may have
             another size, which a warning reports.
 
@@ -53,9 +53,10 @@ def load_weights(model, weights, fresh=(), unused=(), spatial=None):
         fresh = (*fresh, HEAD)
     in_model, in_file = ({layer_of(name) for name in names} for names in (variables, tensors))
     kept = [layer for layer in fresh if layer in in_model - in_file]
+    needless = in_model & set(unused) - in_file
     passed_over = {HEAD, *unused} - in_model
     tensors = {name: t for name, t in tensors.items() if layer_of(name) not in passed_over}
-    variables = {name: v for name, v in variables.items() if layer_of(name) not in kept}
+    variables = {n: v for n, v in variables.items() if layer_of(n) not in needless.union(kept)}
 
     resized = 0
     if spatial is not None:

@@ -270,10 +270,10 @@ def test_keras_hub_saves_and_loads_tasks_on_the_feature_maps(make, tmp_path):
         ({"gating": "multiply"}, "`gating` must be .* Received: gating='multiply'"),
         ({"gating": "gate", "inhibition": 2.0}, "`inhibition` must be in \\[0, 1\\]"),
         ({"gating": "gate", "scope": "image"}, "`scope` must be"),
-        ({"feature_maps": True}, "`feature_maps=True` needs include_top=False and pooling=None"),
+        ({"feature_maps": True}, "`feature_maps` needs include_top=False and pooling=None"),
         (
             {"feature_maps": True, "include_top": False, "stem_strides": 3},
-            "`stem_strides` must be a power of two with `feature_maps=True`.* stem_strides=3",
+            "`stem_strides` must be a power of two with `feature_maps`.* stem_strides=3",
         ),
         (
             {"stem_size": 2, "stem_strides": 4},
