@@ -95,7 +95,7 @@ def main(arguments=None):
             results={"test_accuracy": "val_accuracy", "test_loss": "val_loss"},
             parameters=model.count_params(),
             # Another model of the same layers, which has no optimizer to save.
-            save=keras.Model(model.inputs, model.outputs, name=model.name).save,
+            save=keras.Model(model.input, model.output, name=model.name).save,
             model_name="model.keras",
         )
     print(
