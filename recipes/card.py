@@ -155,7 +155,7 @@ def head(run, license):
     metrics = [name.removeprefix("test_") for name in run.scores if not name.endswith("loss")]
     fields = {
         "license": license,
-        "library_name": "keras",
+        "library_name": "keras" if run.saved.suffix == ".keras" else "keras-hub",
         "pipeline_tag": TASKS[run.recipe],
         "tags": ["keras_gimlp", run.model],
         "datasets": [run.data] if run.data else [],

@@ -101,6 +101,7 @@ def test_a_card_says_what_text_runs_hold(tmp_path, monkeypatch):
     ):
         found = written(folder)
         assert found.data.tags == ["keras_gimlp", model]
+        assert found.data.library_name == "keras-hub"  # which reads presets
         assert (found.data.pipeline_tag, found.data.metrics) == (task, metrics)
         assert found.data.datasets == ([] if model == "gMLP" else ["generated"])
         assert ("One run of 2 steps" if model == "gMLP" else "One run of 1 epochs") in found.content
