@@ -12,7 +12,11 @@ import pathlib
 from keras_gimlp import applications
 
 STUB = pathlib.Path(applications.__file__).with_suffix(".pyi")
-RESULTS = {"list_models": "list[str]", "preprocess_input": "Any"}
+RESULTS = {
+    "image_transform": "ImageTransform",
+    "list_models": "list[str]",
+    "preprocess_input": "Any",
+}
 HEAD = '''"""Models by name. Written by `python -m tests.signatures`, which see."""
 
 from typing import Any
@@ -20,6 +24,7 @@ from typing import Any
 import keras
 from keras.applications.imagenet_utils import decode_predictions as decode_predictions
 
+from keras_gimlp.applications.image_transform import ImageTransform
 '''
 
 

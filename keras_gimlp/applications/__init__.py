@@ -23,6 +23,7 @@ from keras_gimlp.applications.gmlp import gMLP as gMLP
 from keras_gimlp.applications.gmlp import gMLP_B as gMLP_B
 from keras_gimlp.applications.gmlp import gMLP_S as gMLP_S
 from keras_gimlp.applications.gmlp import gMLP_Ti as gMLP_Ti
+from keras_gimlp.applications.image_transform import image_transform as image_transform
 from keras_gimlp.applications.mlp_mixer import MLPMixer as MLPMixer
 from keras_gimlp.applications.mlp_mixer import MLPMixer_B16 as MLPMixer_B16
 from keras_gimlp.applications.mlp_mixer import MLPMixer_B32 as MLPMixer_B32
@@ -71,7 +72,7 @@ _TEXT = (
 # Without the text models, so that `import *` does not need KerasHub.
 __all__ = [
     *("gMLP", "CycleMLP", "MLPMixer", "ResMLP", *_IMAGE_MODELS),
-    *("decode_predictions", "list_models", "preprocess_input"),
+    *("decode_predictions", "image_transform", "list_models", "preprocess_input"),
 ]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras.applications.imagenet_utils import decode_predictions as decode_predictions
 
+from keras_gimlp.applications.image_transform import ImageTransform
 from keras_gimlp.applications.text.tasks import MultipleChoice as MultipleChoice
 from keras_gimlp.applications.text.tasks import SpanExtractor as SpanExtractor
 from keras_gimlp.applications.text.tasks import TextRegressor as TextRegressor
@@ -159,6 +160,9 @@ def giRoBERTa_Base(weights=None, *, vocabulary_size=50265, num_layers=12, num_he
 
 def giRoBERTa_Large(weights=None, *, vocabulary_size=50265, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096, dropout=None, max_sequence_length=None, inhibition=0.3, gate_query=True, gate_key=True, gated_layers=None, scope='example', activation='gelu', rank=None, trainable=True, dtype=None, name='giroberta_large') -> giRoBERTa:
     """giRoBERTa_Large: vocabulary_size=50265, num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096; 455,068,672 parameters; a size of KerasHub's presets, with full gates in all layers."""
+
+def image_transform(weights=None, model=None, size=224) -> ImageTransform:
+    """Returns a function from photos of any size to images as a model was evaluated on them."""
 
 def list_models(pattern=None, kind=None, pretrained=None) -> list[str]:
     """Returns the names of the models in the papers' sizes, for `getattr(applications, name)`."""
