@@ -1,0 +1,92 @@
+"""What somebody who has only the file needs to know: its card, a JSON file beside it."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import pathlib
+
+from keras_gimlp import applications
+
+PACKAGES = ("keras_gimlp", "keras", "keras-hub", "tensorflow", "jax", "torch")
+
+
+def card_of(model, of, form, path, source):
+    """Returns the card of a file.
+
+    Args:
+        model: The Keras model.
+        of: Its `Signature`.
+        form: The `Format` that it was written in.
+        path: Path of the file or folder.
+        source: The recipe's configuration, which says where the model came from.
+    """
+    parts = sorted(p for p in [path, *path.parent.rglob("*")] if p.is_file())
+    return {
+        "model": source.model or model.name,
+        "source": {"weights": source.weights, "preset": source.preset},
+        "format": source.format,
+        "runtime": form.runtime,
+        "inputs": [dataclasses.asdict(x) for x in of.inputs],
+        "outputs": list(of.outputs),
+        "preprocessing": preprocessing(model, of, source),
+        "parameters": model.count_params(),
+        "bytes": sum(p.stat().st_size for p in set(parts)),
+        "sha256": {str(p.relative_to(path.parent)): sha256(p) for p in dict.fromkeys(parts)},
+        "versions": versions(form),
+    }
+
+
+def preprocessing(model, of, source):
+    """Returns what has to be done with a photo or a text before, `None` where that is not known."""
+    if of.kinds is not None:
+        preprocessor = getattr(model, "preprocessor", None)
+        if preprocessor is None:
+            return None
+        tokenizer = preprocessor.tokenizer
+        return {
+            "tokenizer": type(tokenizer).__name__,
+            "vocabulary_size": tokenizer.vocabulary_size(),
+            "sequence_length": preprocessor.sequence_length,
+        }
+    size = of.inputs[0].shape[1:3]
+    trained = config_of_run(source.weights)
+    if trained is not None:  # by `image_classification`
+        source_of_scale = trained["preprocessing"] or trained["weights"]
+        scale = applications.image_transform(source_of_scale, trained["model"])
+        return {
+            "height": size[0],
+            "width": size[1],
+            "crop": trained["test_crop"],
+            "interpolation": "bicubic",
+            "mean": scale.mean,
+            "deviation": scale.deviation,
+        }
+    if source.weights is None or source.weights.endswith(".keras"):
+        return None
+    known = dataclasses.asdict(applications.image_transform(source.weights, source.model))
+    return known | {"height": size[0], "width": size[1]}
+
+
+def config_of_run(weights):
+    """Returns the configuration of the run in whose folder a model lies, or `None`."""
+    path = weights and pathlib.Path(weights).expanduser().parent / "config.json"
+    if not path or not path.exists():
+        return None
+    return json.loads(path.read_text()).get("config")
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions(form):
+    """Returns the versions of what wrote and checked the file."""
+    found = {}
+    for name in (*PACKAGES, *form.distributions):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,135 @@
+"""The formats: what writes a model in each, and what computes it then."""
+
+import dataclasses
+import importlib
+import importlib.util
+from collections.abc import Callable
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A format in which a model leaves Keras.
+
+    Attributes:
+        runtime: What computes it, for people.
+        writers: For each backend that can write it, the best first, a function of a model, its
+            signature and a path: `"MODULE.FUNCTION"` in this package, which imports the backend.
+        read: Function from a path and a signature to one from inputs by name to a list of outputs.
+        packages: Names of the modules that writing and reading it take.
+        distributions: Names of the packages whose versions its card states.
+        suffix: How the path ends; nothing for a folder.
+        tolerance: The largest error that a file may have, as a share of the largest output.
+    """
+
+    runtime: str
+    writers: dict[str, str]
+    read: Callable
+    packages: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()
+    suffix: str = ""
+    tolerance: float = 1e-5
+
+    def missing(self):
+        """Returns the packages that are not installed."""
+        return [name for name in self.packages if importlib.util.find_spec(name) is None]
+
+    def write(self, backend, model, of, path):
+        module, function = self.writers[backend].split(".")
+        getattr(importlib.import_module(f"recipes.deployment.{module}"), function)(model, of, path)
+
+
+def read_onnx(path, of):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(None, inputs)
+
+
+def read_openvino(path, of):
+    import openvino
+
+    # By default it computes in bfloat16 where the processor can.
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda inputs: [compiled(inputs)[output] for output in compiled.outputs]
+
+
+def read_litert(path, of):
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_path=str(path)).get_signature_runner()
+
+    def compute(inputs):
+        outputs = runner(**inputs)
+        return [outputs[name] for name in sorted(outputs)]
+
+    return compute
+
+
+def read_saved_model(path, of):
+    import tensorflow as tf
+
+    module = tf.saved_model.load(str(path))
+
+    def compute(inputs):
+        outputs = module.serve(inputs if of.by_name else next(iter(inputs.values())))
+        return [np.asarray(x) for x in tf.nest.flatten(outputs)]
+
+    return compute
+
+
+def read_program(path, of):
+    import torch
+
+    module = torch.export.load(path).module()
+
+    def compute(inputs):
+        with torch.no_grad():
+            return [x.numpy() for x in module(*map(torch.tensor, inputs.values()))]
+
+    return compute
+
+
+FORMATS = {
+    "onnx": Format(
+        "ONNX Runtime",
+        {
+            "torch": "torch_program.write_onnx",
+            "tensorflow": "tensorflow_graph.write_onnx",
+        },
+        read_onnx,
+        ("onnx", "onnxruntime", "onnxscript"),
+        ("onnx", "onnxruntime", "onnxscript", "tf2onnx"),
+        ".onnx",
+    ),
+    "openvino": Format(
+        "OpenVINO",
+        {"torch": "torch_program.write_openvino"},
+        read_openvino,
+        ("onnx", "onnxscript", "openvino"),
+        ("onnx", "onnxscript", "openvino"),
+        ".xml",
+    ),
+    "litert": Format(
+        "LiteRT",
+        {"tensorflow": "tensorflow_graph.write_litert"},
+        read_litert,
+        ("ai_edge_litert",),
+        ("ai-edge-litert",),
+        ".tflite",
+    ),
+    "tf_saved_model": Format(
+        "TensorFlow",
+        {"tensorflow": "tensorflow_graph.write", "jax": "tensorflow_graph.write"},
+        read_saved_model,
+        ("tensorflow",),
+    ),
+    "torch": Format(
+        "PyTorch",
+        {"torch": "torch_program.write"},
+        read_program,
+        ("torch",),
+        suffix=".pt2",
+    ),
+}

@@ -1,0 +1,95 @@
+"""Writes a model in a format of another runtime, and checks that it computes the same there.
+
+    python -m recipes.export --model gMLP_S --weights imagenet --format onnx --output gmlp_s.onnx
+    python -m recipes.export --weights runs/digits/model.keras --format litert --output a.tflite
+    python -m recipes.export --preset runs/cola/preset --format openvino --output cola.xml
+
+The batch stays free, and so does the length of texts. The file is run in its own runtime on inputs
+of two sizes, and thrown away if it computes something else. A JSON file beside it says what the
+model takes. Which backend of Keras can write which format is in `recipes/README.md`.
+"""
+
+import dataclasses
+import os
+import pathlib
+import sys
+from typing import Literal
+
+from recipes.common import command_line
+from recipes.common.command_line import Arguments
+from recipes.deployment.formats import FORMATS
+
+PROGRAM = "python -m recipes.export"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What to export. The comments are the help of the command line."""
+
+    # Format of the file.
+    format: Literal["onnx", "openvino", "litert", "tf_saved_model", "torch"]
+    # Path of the file, of a folder for tf_saved_model. There must be nothing yet.
+    output: str
+    # Model of keras_gimlp.applications, such as gMLP_S.
+    model: str | None = None
+    # Arguments of --model, such as "input_shape=(None,None,3)" for CycleMLP on images of any size.
+    model_args: Arguments = dataclasses.field(default_factory=dict)
+    # Weights of --model, such as imagenet or a file; or alone, a .keras file with a model.
+    weights: str | None = None
+    # Folder of a preset: a text model, with its tokenizer.
+    preset: str | None = None
+    # Backend of Keras that writes it. None: KERAS_BACKEND if it can, or the best one that can.
+    backend: Literal["tensorflow", "jax", "torch"] | None = None
+
+
+def main(arguments=None):
+    config = command_line.parse_options(Config, PROGRAM, __doc__, arguments)
+    form = FORMATS[config.format]
+    path = new_path(config.output, form)
+    start_backend(config, form)
+    # Not at the top of the file: --help would wait for them.
+    from recipes.deployment import models, writing
+
+    card = writing.write(models.load(config), form, path, config)
+    print(
+        f"{path}: {card['model']}, {card['parameters']:,} parameters, {card['bytes'] / 2**20:.1f} "
+        f"MiB. {form.runtime} computes the same, to {card['error']:.0e} of the largest output. "
+        f"What it takes: {path}.json"
+    )
+
+
+def new_path(output, form):
+    """Returns the path to write, or ends the program if the format cannot be written there."""
+    path = pathlib.Path(output).expanduser()
+    if path.suffix != form.suffix and form.suffix:
+        raise SystemExit(f"--output must end in {form.suffix}. Received: {output}")
+    if path.exists():
+        raise SystemExit(f"--output is there already, and was left as it is: {output}")
+    if not path.parent.is_dir():
+        raise SystemExit(f"--output is in a folder that does not exist: {path.parent}")
+    return path
+
+
+def start_backend(config, form):
+    """Chooses the backend of Keras before it is imported, or ends the program if none can."""
+    missing = form.missing()
+    if missing:
+        raise SystemExit(
+            f"{config.format} needs {', '.join(missing)}: "
+            'pip install -c constraints.txt -e ".[export]"'
+        )
+    given = config.backend or os.environ.get("KERAS_BACKEND")
+    if config.backend and config.backend not in form.writers:
+        raise SystemExit(
+            f"{config.backend} cannot write {config.format}, but {' or '.join(form.writers)} can: "
+            "a model moves between them."
+        )
+    backend = given if given in form.writers else next(iter(form.writers))
+    started = "keras" in sys.modules and sys.modules["keras"].config.backend()
+    if started and started != backend:
+        raise SystemExit(f"{started} runs already; {config.format} is to be written by {backend}.")
+    os.environ["KERAS_BACKEND"] = backend
+
+
+if __name__ == "__main__":
+    command_line.run(main)
