@@ -73,7 +73,7 @@ clean:
 .venv-test/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-test
 	@echo "Installing Keras with all three backends, the recipes and the tests ..."
-	.venv-test/bin/python $(INSTALL) --editable ".[tensorflow,jax,torch,language,test,lint]"
+	.venv-test/bin/python $(INSTALL) --editable ".[tensorflow,jax,torch,language,export,test,lint]"
 	touch $@
 
 .venv-package/installed: constraints.txt
