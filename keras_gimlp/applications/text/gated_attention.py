@@ -93,7 +93,7 @@ class GatedDisentangledAttention(GatedAttention):
         attention = self.attention
         position_query = attention._query_dense(positions)[0]  # (P, H, D)
         position_key = attention._key_dense(positions)[0]
-        distances = attention._get_rel_pos(ops.shape(query)[1])  # (1, 1, N, N)
+        distances = attention._make_log_bucket_position(distances_of(ops.shape(query)[1]))
         last = 2 * attention.bucket_size - 1
         to_key, to_query = (
             ops.clip(sign * distances + attention.bucket_size, 0, last) for sign in (1, -1)
@@ -103,8 +103,15 @@ class GatedDisentangledAttention(GatedAttention):
         return pick(to_positions, to_key) + ops.swapaxes(pick(from_positions, to_query), -1, -2)
 
 
+def distances_of(tokens):
+    """Returns how far each token is from each other, `(tokens, tokens)`."""
+    # KerasHub's repeats a row, and so fixes the number of tokens in exported models.
+    positions = ops.arange(tokens, dtype="int32")
+    return ops.expand_dims(positions, 1) - ops.expand_dims(positions, 0)
+
+
 def pick(scores, indices):
-    """Returns `(batch, heads, N, N)` out of `(batch, heads, N, P)`, by indices `(1, 1, N, N)`."""
+    """Returns `(batch, heads, N, N)` out of `(batch, heads, N, P)`, by indices `(N, N)`."""
     indices = ops.broadcast_to(indices, (*ops.shape(scores)[:-1], ops.shape(indices)[-1]))
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
