@@ -10,6 +10,7 @@ model takes. Which backend of Keras can write which format is in `recipes/README
 """
 
 import dataclasses
+import importlib.util
 import os
 import pathlib
 import sys
@@ -53,8 +54,8 @@ def main(arguments=None):
     card = writing.write(models.load(config), form, path, config)
     print(
         f"{path}: {card['model']}, {card['parameters']:,} parameters, {card['bytes'] / 2**20:.1f} "
-        f"MiB. {form.runtime} computes the same, to {card['error']:.0e} of the largest output. "
-        f"What it takes: {path}.json"
+        f"MiB, written by {card['backend']}. {form.runtime} computes the same, to "
+        f"{card['error']:.0e} of the largest output. What it takes: {path}.json"
     )
 
 
@@ -72,22 +73,23 @@ def new_path(output, form):
 
 def start_backend(config, form):
     """Chooses the backend of Keras before it is imported, or ends the program if none can."""
-    missing = form.missing()
+    able = " or ".join(form.writers)
+    if config.backend in form.cannot:
+        raise SystemExit(
+            f"{config.backend} cannot write {config.format}: {form.cannot[config.backend]}. The "
+            f"same model can be written with --backend {able}."
+        )
+    wished = (config.backend, os.environ.get("KERAS_BACKEND"))
+    backend = next((x for x in wished if x in form.writers), next(iter(form.writers)))
+    missing = [name for name in form.needs(backend) if importlib.util.find_spec(name) is None]
     if missing:
         raise SystemExit(
             f"{config.format} needs {', '.join(missing)}: "
-            'pip install -c constraints.txt -e ".[export]"'
+            f'pip install -c constraints.txt -e ".[export,{backend}]"'
         )
-    given = config.backend or os.environ.get("KERAS_BACKEND")
-    if config.backend and config.backend not in form.writers:
-        raise SystemExit(
-            f"{config.backend} cannot write {config.format}, but {' or '.join(form.writers)} can: "
-            "a model moves between them."
-        )
-    backend = given if given in form.writers else next(iter(form.writers))
     started = "keras" in sys.modules and sys.modules["keras"].config.backend()
     if started and started != backend:
-        raise SystemExit(f"{started} runs already; {config.format} is to be written by {backend}.")
+        raise SystemExit(f"Keras runs on {started}, and {config.format} is written by {able}.")
     os.environ["KERAS_BACKEND"] = backend
 
 

@@ -6,7 +6,10 @@ import importlib.metadata
 import json
 import pathlib
 
+import keras
+
 from keras_gimlp import applications
+from recipes.deployment import signature
 
 PACKAGES = ("keras_gimlp", "keras", "keras-hub", "tensorflow", "jax", "torch")
 
@@ -27,7 +30,9 @@ def card_of(model, of, form, path, source):
         "source": {"weights": source.weights, "preset": source.preset},
         "format": source.format,
         "runtime": form.runtime,
+        "backend": keras.backend.backend(),
         "inputs": [dataclasses.asdict(x) for x in of.inputs],
+        "sizes": {name: [signature.LEAST[name], of.most[name]] for name in of.free()},
         "outputs": list(of.outputs),
         "preprocessing": preprocessing(model, of, source),
         "parameters": model.count_params(),
@@ -84,7 +89,7 @@ def sha256(path):
 def versions(form):
     """Returns the versions of what wrote and checked the file."""
     found = {}
-    for name in (*PACKAGES, *form.distributions):
+    for name in dict.fromkeys((*PACKAGES, *form.needs(keras.backend.backend()))):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import importlib.util
 from collections.abc import Callable
 
 import numpy as np
@@ -16,24 +15,25 @@ class Format:
         runtime: What computes it, for people.
         writers: For each backend that can write it, the best first, a function of a model, its
             signature and a path: `"MODULE.FUNCTION"` in this package, which imports the backend.
+        cannot: For each other backend, why it cannot.
         read: Function from a path and a signature to one from inputs by name to a list of outputs.
-        packages: Names of the modules that writing and reading it take.
-        distributions: Names of the packages whose versions its card states.
+        modules: Modules that reading it takes, under an empty name, and for each backend those that
+            writing it takes too.
         suffix: How the path ends; nothing for a folder.
         tolerance: The largest error that a file may have, as a share of the largest output.
     """
 
     runtime: str
     writers: dict[str, str]
+    cannot: dict[str, str]
     read: Callable
-    packages: tuple[str, ...] = ()
-    distributions: tuple[str, ...] = ()
+    modules: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     suffix: str = ""
     tolerance: float = 1e-5
 
-    def missing(self):
-        """Returns the packages that are not installed."""
-        return [name for name in self.packages if importlib.util.find_spec(name) is None]
+    def needs(self, backend):
+        """Returns the modules that writing and reading it take."""
+        return (backend, *self.modules.get("", ()), *self.modules.get(backend, ()))
 
     def write(self, backend, model, of, path):
         module, function = self.writers[backend].split(".")
@@ -91,45 +91,44 @@ def read_program(path, of):
     return compute
 
 
+JAX = "traced by JAX, a text keeps no free length"
 FORMATS = {
     "onnx": Format(
         "ONNX Runtime",
-        {
-            "torch": "torch_program.write_onnx",
-            "tensorflow": "tensorflow_graph.write_onnx",
-        },
+        {"torch": "torch_program.write_onnx", "tensorflow": "tensorflow_graph.write_onnx"},
+        {"jax": JAX},
         read_onnx,
-        ("onnx", "onnxruntime", "onnxscript"),
-        ("onnx", "onnxruntime", "onnxscript", "tf2onnx"),
+        {"": ("onnx", "onnxruntime"), "torch": ("onnxscript",), "tensorflow": ("tf2onnx",)},
         ".onnx",
     ),
     "openvino": Format(
         "OpenVINO",
         {"torch": "torch_program.write_openvino"},
+        {"jax": JAX, "tensorflow": "OpenVINO 2026.4 fails on giDeBERTaV3 in ONNX from TensorFlow"},
         read_openvino,
-        ("onnx", "onnxscript", "openvino"),
-        ("onnx", "onnxscript", "openvino"),
+        {"": ("onnx", "onnxscript", "openvino")},
         ".xml",
     ),
     "litert": Format(
         "LiteRT",
         {"tensorflow": "tensorflow_graph.write_litert"},
+        {"jax": JAX, "torch": "Keras 3.15 writes it from PyTorch with fixed sizes alone"},
         read_litert,
-        ("ai_edge_litert",),
-        ("ai-edge-litert",),
+        {"": ("ai_edge_litert",)},
         ".tflite",
     ),
     "tf_saved_model": Format(
         "TensorFlow",
-        {"tensorflow": "tensorflow_graph.write", "jax": "tensorflow_graph.write"},
+        {"tensorflow": "tensorflow_graph.write"},
+        {"jax": JAX, "torch": "it is a format of TensorFlow's alone"},
         read_saved_model,
-        ("tensorflow",),
     ),
     "torch": Format(
         "PyTorch",
         {"torch": "torch_program.write"},
+        {"jax": "it is a format of PyTorch's alone"}
+        | {"tensorflow": "it is a format of PyTorch's alone"},
         read_program,
-        ("torch",),
         suffix=".pt2",
     ),
 }

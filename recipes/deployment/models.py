@@ -1,6 +1,7 @@
 """The model that is to leave Keras."""
 
 import inspect
+import json
 import pathlib
 
 from recipes import missing
@@ -54,14 +55,21 @@ def from_file(path):
 def from_preset(preset):
     """Returns the task in a preset, or its encoder if it holds no task."""
     try:
-        import keras_hub
-
         from keras_gimlp.applications import gMLPMaskedLM  # noqa: F401  KerasHub knows our presets
     except ModuleNotFoundError as error:
         raise missing(error) from None
-    task = pathlib.Path(preset).expanduser() / "task.json"
-    kind = keras_hub.models.Task if task.exists() else keras_hub.models.Backbone
     try:
-        return kind.from_preset(str(preset))
+        return kind_of(preset).from_preset(str(preset))
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise SystemExit(f"--preset cannot be loaded: {error}") from error
+
+
+def kind_of(preset):
+    """Returns the class of the task in a preset, or of its encoder if it holds no task."""
+    import keras
+    import keras_hub
+
+    task = pathlib.Path(preset).expanduser() / "task.json"
+    if not task.exists():
+        return keras_hub.models.Backbone
+    return keras.saving.get_registered_object(json.loads(task.read_text())["registered_name"])

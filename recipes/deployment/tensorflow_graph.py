@@ -1,8 +1,12 @@
 """A model as a graph of TensorFlow, and in the formats that are made from one."""
 
+import logging
+import warnings
+
 import keras
 
 from recipes.deployment import signature
+from recipes.deployment.free_sizes import free_sizes
 
 
 def write(model, of, path):
@@ -14,7 +18,34 @@ def write_litert(model, of, path):
 
 
 def write_onnx(model, of, path):
-    export(model, of, path, "onnx")
+    import onnx
+
+    from recipes.deployment import erfc  # noqa: F401  tf2onnx knows it from now on
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # Keras repairs tf2onnx for NumPy 2, and asks for `np.object` to do it.
+        warnings.simplefilter("ignore", FutureWarning)
+        export(model, of, path, "onnx")
+    graph = onnx.load(path)
+    name_sizes(graph.graph, of)
+    large = model.count_params() * 4 > signature.LARGEST
+    onnx.save(
+        graph, path, save_as_external_data=large, location=f"{path.name}.data", size_threshold=0
+    )
+
+
+def name_sizes(graph, of):
+    """Names the free sizes of an ONNX graph's inputs, and the batches of its outputs."""
+    shapes = {x.name: x.shape for x in of.inputs}
+    for x in graph.input:
+        for size, name in zip(x.type.tensor_type.shape.dim, shapes[x.name], strict=True):
+            if not isinstance(name, int):
+                size.dim_param = name
+    for x in graph.output:
+        for axis, size in enumerate(x.type.tensor_type.shape.dim):
+            if size.dim_param:
+                size.dim_param = "" if axis else "batch"
 
 
 def export(model, of, path, form):
@@ -26,11 +57,12 @@ def export(model, of, path, form):
         for x in of.inputs
     }
     # Keras takes a model for unbuilt until it was called.
-    signature.call(model, of.examples(0, **dict.fromkeys(of.free(), 8)))
+    signature.call(model, of.examples(0, **signature.TRACED))
     single = not isinstance(model.input, dict)
-    model.export(
-        path,
-        format=form,
-        input_signature=list(specs.values()) if single else [specs],
-        verbose=False,
-    )
+    with free_sizes():
+        model.export(
+            path,
+            format=form,
+            input_signature=list(specs.values()) if single else [specs],
+            verbose=False,
+        )

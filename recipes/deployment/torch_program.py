@@ -1,12 +1,16 @@
 """A model as a program of PyTorch, and in the formats that are made from one."""
 
+import contextlib
+import logging
 import pathlib
 import tempfile
+import warnings
 
-import keras
 import torch
+from keras.src.backend.torch.core import get_device
 
 from recipes.deployment import signature
+from recipes.deployment.free_sizes import free_sizes
 
 
 class Module(torch.nn.Module):
@@ -21,42 +25,13 @@ class Module(torch.nn.Module):
         return signature.call(self.model, dict(zip(self.names, tensors, strict=True)))
 
 
-def program(model, of):
-    """Returns a `torch.export.ExportedProgram` of a model.
-
-    Args:
-        model: Functional Keras model.
-        of: Its `Signature`.
-    """
-    sizes = {name: torch.export.Dim(name, min=least(name), max=of.most[name]) for name in of.free()}
-    examples = of.examples(0, **{name: 8 if name == "tokens" else 2 for name in sizes})
-    shapes = [{axis: sizes[n] for axis, n in enumerate(x.shape) if n in sizes} for x in of.inputs]
-    device = keras.src.backend.torch.core.get_device()
-    with torch.no_grad():
-        return torch.export.export(
-            Module(model, tuple(examples)).eval(),
-            tuple(torch.tensor(x, device=device) for x in examples.values()),
-            dynamic_shapes={"tensors": tuple(shapes)},
-        )
-
-
-def least(name):
-    return signature.SHORTEST if name == "tokens" else 1
-
-
 def write(model, of, path):
     torch.export.save(program(model, of), path)
 
 
 def write_onnx(model, of, path):
-    torch.onnx.export(
-        program(model, of),
-        f=path,
-        input_names=[x.name for x in of.inputs],
-        output_names=list(of.outputs),
-        external_data=False,
-        verbose=False,
-    )
+    large = model.count_params() * 4 > signature.LARGEST
+    onnx_program(model, of).save(path, external_data=large)
 
 
 def write_openvino(model, of, path):
@@ -66,3 +41,56 @@ def write_openvino(model, of, path):
         onnx = pathlib.Path(folder) / "model.onnx"
         write_onnx(model, of, onnx)
         openvino.save_model(openvino.convert_model(onnx), path, compress_to_fp16=False)
+
+
+def program(model, of):
+    """Returns a `torch.export.ExportedProgram` of a model.
+
+    Args:
+        model: Functional Keras model.
+        of: Its `Signature`.
+    """
+    sizes = {n: torch.export.Dim(n, min=signature.LEAST[n], max=of.most[n]) for n in of.free()}
+    examples = of.examples(0, **signature.TRACED)
+    with torch.no_grad(), free_sizes():
+        return torch.export.export(
+            Module(model, tuple(examples)).eval(),
+            tuple(torch.tensor(x, device=get_device()) for x in examples.values()),
+            dynamic_shapes={"tensors": tuple(named_axes(x, sizes) for x in of.inputs)},
+        )
+
+
+def onnx_program(model, of):
+    """Returns a `torch.onnx.ONNXProgram` of a model."""
+    names = {name: name for name in of.free()}
+    with quiet():
+        return torch.onnx.export(
+            program(model, of),
+            input_names=[x.name for x in of.inputs],
+            output_names=list(of.outputs),
+            dynamic_shapes={"tensors": tuple(named_axes(x, names) for x in of.inputs)},
+            verbose=False,
+        )
+
+
+def named_axes(x, sizes):
+    """Returns the axes of an `Input` with free sizes, and what `sizes` has for their names."""
+    return {axis: sizes[name] for axis, name in enumerate(x.shape) if name in sizes}
+
+
+@contextlib.contextmanager
+def quiet():
+    """Keeps to itself what the exporter has to say about its own code, and about torchvision."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            # That two inputs share the size of a batch is what their names say.
+            warnings.filterwarnings("ignore", "# The axis name: .* will not be used")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,6 +1,7 @@
 """What leaves Keras computes the same, or says why it cannot."""
 
 import dataclasses
+import functools
 import json
 
 import keras
@@ -12,108 +13,228 @@ from keras_gimlp import applications
 from recipes import export
 from recipes.deployment import signature, writing
 from recipes.deployment.formats import FORMATS
-from tests.families import EVERY_FAMILY, images, tiny
+from tests.families import FAMILIES, images, tiny
 
 BACKEND = keras.backend.backend()
+BACKENDS = ("torch", "tensorflow", "jax")
 HERE = [name for name, form in FORMATS.items() if BACKEND in form.writers]
-EVERY_FORMAT = pytest.mark.parametrize("form", HERE)
+GENERAL = HERE[0] if HERE else None  # the format of the tests that are about no particular one
+WRITES = pytest.mark.backends("torch", "tensorflow")
+FEW = {"depths": (1, 1)}  # blocks, of those families that take long to trace
+ANY_SIZE = FEW | {"input_shape": (None, None, 3)}
+PYRAMID = FEW | {"feature_maps": True, "include_top": False}
 ENCODER = {
     **{"vocabulary_size": 97, "num_layers": 1, "num_heads": 2, "hidden_dim": 8},
     **{"intermediate_dim": 16, "max_sequence_length": 40},
 }
-GMLP = {"vocabulary_size": 97, "depth": 2, "dim": 8, "ffn_dim": 12, "sequence_length": 16}
-TEXTS = {
-    "giBERT": lambda: applications.giBERT(**ENCODER),
+GMLP = {"vocabulary_size": 97, "depth": 1, "dim": 8, "ffn_dim": 12, "sequence_length": 16}
+gi_bert = functools.partial(applications.giBERT, **ENCODER)
+gmlp = functools.partial(applications.gMLP_MLM, **GMLP)
+# One small model of each family and with each head. Their names are rows of a table.
+MODELS = {
+    **{
+        family: functools.partial(
+            tiny, family, classes=5, **(FEW if "Cycle" in family else {"depth": 1})
+        )
+        for family in FAMILIES
+    },
+    "CycleMLP, images of any size": lambda: tiny("CycleMLP", classes=5, **ANY_SIZE),
+    "giCycleMLP, feature maps": lambda: tiny("giCycleMLP", **PYRAMID),
+    "giBERT": gi_bert,
     "giRoBERTa": lambda: applications.giRoBERTa(**ENCODER),
-    "giDeBERTaV3": lambda: applications.giDeBERTaV3(**ENCODER),
-    "gMLP": lambda: applications.gMLP_MLM(**GMLP),
-    "aMLP": lambda: applications.gMLP_MLM(**GMLP, attention_dim=4),
-    "gMLP of one length": lambda: applications.gMLP_MLM(**GMLP, spatial="dense"),
-    "classifier": lambda: applications.giBERTTextClassifier(
-        applications.giBERT(**ENCODER), num_classes=3
-    ),
-    "masked words": lambda: applications.gMLPMaskedLM(applications.gMLP_MLM(**GMLP)),
-    "spans": lambda: applications.SpanExtractor(applications.gMLP_MLM(**GMLP)),
+    # One layer is KerasHub's own.
+    "giDeBERTaV3": lambda: applications.giDeBERTaV3(**ENCODER | {"num_layers": 2}, gated_layers=1),
+    "gMLP text": gmlp,
+    "aMLP text": lambda: gmlp(attention_dim=4),
+    "gMLP text of one length": lambda: gmlp(spatial="dense"),
+    "gMLP, text classifier": lambda: applications.gMLPTextClassifier(gmlp(), num_classes=3),
+    "gMLP, masked words": lambda: applications.gMLPMaskedLM(gmlp()),
+    "giBERT, text classifier": lambda: applications.giBERTTextClassifier(gi_bert(), num_classes=3),
+    "giBERT, masked words": lambda: applications.giBERTMaskedLM(gi_bert()),
+    "giBERT, token classifier": lambda: applications.TokenClassifier(gi_bert(), num_classes=3),
+    "gMLP, spans": lambda: applications.SpanExtractor(gmlp()),
+}
+SHAPES = {
+    "CycleMLP, images of any size": ("batch", "height", "width", 3),
+    "gMLP text of one length": ("batch", 16),
 }
 
 
-@pytest.fixture
-def written(tmp_path):
-    """Returns a function that writes a model in a format and returns the card."""
-
-    def write(model, form):
-        source = export.Config(format=form, output="", model=model.name)
-        return writing.write(
-            model, FORMATS[form], tmp_path / f"model{FORMATS[form].suffix}", source
-        )
-
-    return write
+def source_of(form=GENERAL, **kwargs):
+    return export.Config(format=form, output="", **kwargs)
 
 
-@EVERY_FORMAT
-@EVERY_FAMILY
-def test_image_models_compute_the_same(family, form, written):
-    card = written(tiny(family, classes=5), form)
-    assert card["inputs"] == [{"name": "images", "dtype": "float32", "shape": ("batch", 8, 8, 3)}]
+@pytest.fixture(scope="module", autouse=True)
+def traced_once():
+    """Each model is traced once for all formats that are made of what tracing gives."""
+    patch = pytest.MonkeyPatch()
+    if BACKEND == "torch":
+        from recipes.deployment import torch_program
+
+        for name in ("program", "onnx_program"):
+            patch.setattr(torch_program, name, last(getattr(torch_program, name)))
+    yield
+    patch.undo()
 
 
-@EVERY_FORMAT
-@pytest.mark.parametrize("family", ["CycleMLP", "giCycleMLP"])
-def test_feature_maps_compute_the_same(family, form, written):
-    card = written(tiny(family, feature_maps=True), form)
-    assert card["outputs"] == ("P1", "P2")
+def last(function):
+    """Returns a function of a model that is not computed again for the same model."""
+    known = {}
+
+    def remembered(model, of):
+        if model not in known:
+            known.clear()
+            known[model] = function(model, of)
+        return known[model]
+
+    return remembered
 
 
-@EVERY_FORMAT
-def test_images_of_every_size_compute_the_same(form, written):
-    card = written(tiny("CycleMLP", input_shape=(None, None, 3), classes=5), form)
-    assert card["inputs"][0]["shape"] == ("batch", "height", "width", 3)
+@functools.lru_cache(maxsize=1)
+def model_of(name):
+    return MODELS[name]()
 
 
-@EVERY_FORMAT
-@pytest.mark.parametrize("name", TEXTS)
-def test_text_models_compute_the_same(name, form, written):
-    card = written(TEXTS[name](), form)
-    (tokens,) = {x["shape"][1] for x in card["inputs"] if x["name"] != "mask_positions"}
-    assert tokens == (16 if name == "gMLP of one length" else "tokens")
+@WRITES
+@pytest.mark.parametrize("form", HERE)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_runtime_computes_what_the_model_computes(name, form, tmp_path):
+    model = model_of(name)
+    path = tmp_path / f"model{FORMATS[form].suffix}"
+    card = writing.write(model, FORMATS[form], path, source_of(form))
+    assert path.exists()
+    assert card["error"] <= 1e-5
+    text = isinstance(model.input, dict)
+    shape = SHAPES.get(name, ("batch", "tokens") if text else ("batch", 8, 8, 3))
+    assert {x["shape"] for x in card["inputs"]} <= {shape, ("batch", "masks")}
+    count = len(keras.tree.flatten(model.output))
+    assert len(card["outputs"]) == count
 
 
-def test_a_file_that_computes_something_else_is_thrown_away(tmp_path):
-    form = FORMATS[HERE[0]]
-    read = form.read
+@WRITES
+def test_free_sizes_have_names_in_onnx(tmp_path):
+    import onnx
 
-    def read_other(path, of):
-        compute = read(path, of)
-        return lambda inputs: [1.001 * x for x in compute(inputs)]
+    path = tmp_path / "model.onnx"
+    writing.write(model_of("gMLP, masked words"), FORMATS["onnx"], path, source_of("onnx"))
+    graph = onnx.load(path).graph
+    found = {
+        x.name: [size.dim_param or size.dim_value for size in x.type.tensor_type.shape.dim]
+        for x in (*graph.input, *graph.output)
+    }
+    assert found.pop("mask_positions") == ["batch", "masks"]
+    assert found.pop("token_ids") == found.pop("padding_mask") == ["batch", "tokens"]
+    assert next(iter(found.values()))[0] == "batch"
 
-    with pytest.raises(SystemExit, match="computes something else from the file, by 1.0e-03"):
-        writing.write(
-            tiny(classes=5),
-            dataclasses.replace(form, read=read_other),
-            tmp_path / "model",
-            export.Config(format=HERE[0], output=""),
-        )
+
+@WRITES
+def test_onnx_that_is_too_large_for_one_file_has_its_weights_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(signature, "LARGEST", 0)
+    card = writing.write(model_of("gMLP"), FORMATS["onnx"], tmp_path / "a.onnx", source_of("onnx"))
+    assert list(card["sha256"]) == ["a.onnx", "a.onnx.data"]
+
+
+def read_other(path, of, read=FORMATS[GENERAL].read if HERE else None):
+    """Reads a file, and computes something else from it."""
+    compute = read(path, of)
+    return lambda inputs: [1.001 * x for x in compute(inputs)]
+
+
+def read_nothing(path, of):
+    raise RuntimeError("No such operation.\nMore about it")
+
+
+@WRITES
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (read_other, "computes something else from the file, by 1.0e-03 .* thrown away"),
+        (read_nothing, "cannot compute what .* wrote, and it was thrown away: No such operation.$"),
+    ],
+)
+def test_a_file_that_computes_something_else_is_thrown_away(read, message, tmp_path):
+    form = dataclasses.replace(FORMATS[GENERAL], read=read)
+    with pytest.raises(SystemExit, match=message):
+        writing.write(model_of("gMLP"), form, tmp_path / f"a{form.suffix}", source_of())
     assert not list(tmp_path.iterdir())
 
 
+def test_padding_does_not_hide_an_error():
+    expected = [np.array([[1.0, -1e4]]), np.array([0.5])]
+    assert signature.error(expected, expected) == 0
+    assert signature.error([expected[0] + [[1e-3, 0]], expected[1]], expected) >= 0.999e-3
+    assert signature.error([expected[0], expected[1] + 1e-3], expected) >= 1.999e-3
+    assert signature.error([expected[0][:, :1], expected[1]], expected) == np.inf
+    assert signature.error([expected[0], expected[1] * np.nan], expected) == np.inf
+
+
+@WRITES
 def test_a_file_is_written_with_its_card(tmp_path, capsys):
-    model = tiny(classes=5)
+    model = tiny(classes=5, depth=1)
     model.save(tmp_path / "model.keras")
-    name, form = HERE[0], FORMATS[HERE[0]]
+    form = FORMATS[GENERAL]
     path = tmp_path / f"out{form.suffix}"
     export.main(
-        ["--format", name, "--weights", str(tmp_path / "model.keras"), "--output", str(path)]
+        ["--format", GENERAL, "--weights", str(tmp_path / "model.keras"), "--output", str(path)]
     )
     assert f"{model.count_params():,} parameters" in capsys.readouterr().out
     card = json.loads((tmp_path / f"{path.name}.json").read_text())
-    assert card["format"] == name
+    assert card["format"] == GENERAL
     assert card["runtime"] == form.runtime
+    assert card["backend"] == BACKEND
+    assert card["inputs"] == [{"name": "images", "dtype": "float32", "shape": ["batch", 8, 8, 3]}]
+    assert card["sizes"] == {"batch": [1, 4096]}
     assert card["parameters"] == model.count_params()
     assert card["versions"]["keras"] == keras.__version__
     assert all((tmp_path / part).is_file() for part in card["sha256"])
     x = images(4, 8, 8, 3)
     (found,) = form.read(path, signature.signature_of(model))({"images": x})
     np.testing.assert_allclose(found, ops.convert_to_numpy(model(x)), rtol=1e-4, atol=1e-6)
+
+
+@WRITES
+def test_a_preset_is_written_with_the_task_that_it_holds(tmp_path):
+    pytest.importorskip("keras_hub")
+    applications.gMLPTextClassifier(gmlp(), num_classes=3).save_to_preset(str(tmp_path / "preset"))
+    path = tmp_path / f"out{FORMATS[GENERAL].suffix}"
+    export.main(["--format", GENERAL, "--preset", str(tmp_path / "preset"), "--output", str(path)])
+    card = json.loads((tmp_path / f"{path.name}.json").read_text())
+    assert {x["name"] for x in card["inputs"]} == {"padding_mask", "token_ids"}
+    assert card["sizes"] == {"batch": [1, 4096], "tokens": [2, 16]}
+
+
+@WRITES
+def test_published_weights_say_what_photos_become(tmp_path):
+    path = tmp_path / f"out{FORMATS[GENERAL].suffix}"
+    config = source_of(model="CycleMLP_B1", weights="imagenet")
+    card = writing.write(tiny("CycleMLP", classes=5, **FEW), FORMATS[GENERAL], path, config)
+    assert card["preprocessing"] == {
+        **{"height": 8, "width": 8, "crop": 0.9, "interpolation": "bicubic"},
+        **{"mean": (0.485, 0.456, 0.406), "deviation": (0.229, 0.224, 0.225)},
+    }
+
+
+CANNOT = [(name, backend) for name, form in FORMATS.items() for backend in form.cannot]
+
+
+@pytest.mark.parametrize(("form", "backend"), CANNOT)
+def test_a_backend_that_cannot_says_why(form, backend, tmp_path):
+    path = tmp_path / f"a{FORMATS[form].suffix}"
+    message = f"{backend} cannot write {form}: .*. The same model can be written with --backend "
+    with pytest.raises(SystemExit, match=message):
+        export.main(["--format", form, "--output", str(path), "--backend", backend])
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_backend_can_or_says_why():
+    for form in FORMATS.values():
+        assert sorted([*form.writers, *form.cannot]) == sorted(BACKENDS)
+
+
+@pytest.mark.backends("jax")
+def test_keras_that_runs_already_is_not_asked_for_another_backend(tmp_path):
+    with pytest.raises(SystemExit, match="Keras runs on jax, and onnx is written by torch or"):
+        export.main(["--format", "onnx", "--output", str(tmp_path / "a.onnx")])
 
 
 @pytest.mark.parametrize(
@@ -123,15 +244,15 @@ def test_a_file_is_written_with_its_card(tmp_path, capsys):
         ("--output no/a.onnx --model gMLP_S", "--output is in a folder that does not exist: no"),
         ("--output a.onnx", "Name the model: --model NAME, --weights FILE.keras or --preset"),
         ("--output a.onnx --model gMLP_X", "There is no model named 'gMLP_X'. Did you mean"),
+        ("--output a.onnx --model gMLP_S --model_args dept=2", "no argument of gMLP_S named"),
         ("--output a.onnx --model gMLP_S --weights a.pth", "gMLP_S cannot be built: "),
         ("--output a.onnx --weights a.keras", "--weights cannot be loaded: "),
         ("--output a.onnx --weights a.keras --model gMLP_S", "leave out --model"),
         ("--output a.onnx --preset nowhere", "--preset cannot be loaded: "),
         ("--output a.onnx --preset a --model gMLP_S", "--preset holds a model and its weights"),
-        ("--output a.onnx --model gMLP_S --backend jax", "jax cannot write onnx, but torch or"),
     ],
 )
-@pytest.mark.backends("torch", "tensorflow")
+@WRITES
 def test_mistakes_end_in_one_sentence(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=message):
@@ -139,24 +260,52 @@ def test_mistakes_end_in_one_sentence(arguments, message, tmp_path, monkeypatch)
     assert not list(tmp_path.iterdir())
 
 
+@WRITES
 def test_what_is_there_is_not_overwritten(tmp_path):
-    path = tmp_path / f"there{FORMATS[HERE[0]].suffix}"
+    arguments = ["--format", "onnx", "--model", "gMLP_Ti", "--model_args", "depth=1", "--output"]
+    path = tmp_path / "there.onnx"
     path.write_text("mine")
     with pytest.raises(SystemExit, match="is there already, and was left as it is"):
-        export.main(["--format", HERE[0], "--output", str(path), "--model", "gMLP_S"])
+        export.main([*arguments, str(path)])
     assert path.read_text() == "mine"
+    for name in ("a.onnx", "a.onnx.data", "a.onnx.json"):
+        unfinished = tmp_path / "unfinished"
+        unfinished.mkdir()
+        (unfinished / "a.onnx").touch()
+        (unfinished / "a.onnx.data").touch()
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(SystemExit, match=f"{name} is there already, and was left as it is"):
+            writing.move(unfinished.iterdir(), tmp_path / "a.onnx.json")
+        (tmp_path / name).unlink()
+        for part in unfinished.iterdir():
+            part.unlink()
+        unfinished.rmdir()
 
 
+@WRITES
+def test_other_models_are_refused(tmp_path):
+    form, path = FORMATS[GENERAL], tmp_path / "a"
+    words = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="words")
+    with pytest.raises(SystemExit, match="words takes neither images nor texts"):
+        writing.write(words, form, path, source_of())
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    half = tiny()
+    with pytest.raises(SystemExit, match="Only models in float32 are exported.*bfloat16"):
+        writing.write(half, form, path, source_of())
+
+
+@WRITES
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
     with pytest.raises(SystemExit, match="--output cannot be written: .*Permission denied"):
-        writing.write(tiny(), FORMATS[HERE[0]], tmp_path / "a", export.Config(HERE[0], "a"))
+        writing.write(tiny(), FORMATS[GENERAL], tmp_path / "a", source_of())
 
 
+@WRITES
 def test_a_runtime_that_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match=r"needs onnx, onnxruntime, onnxscript: .*\[export\]"):
+    with pytest.raises(SystemExit, match=r"needs .*, onnx, onnxruntime.*\[export,"):
         export.main(["--format", "onnx", "--output", str(tmp_path / "a.onnx")])
