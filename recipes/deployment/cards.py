@@ -54,23 +54,25 @@ def preprocessing(model, of, source):
             "vocabulary_size": tokenizer.vocabulary_size(),
             "sequence_length": preprocessor.sequence_length,
         }
-    size = of.inputs[0].shape[1:3]
+    height, width, channels = of.inputs[0].shape[1:]
     trained = config_of_run(source.weights)
     if trained is not None:  # by `image_classification`
-        source_of_scale = trained["preprocessing"] or trained["weights"]
-        scale = applications.image_transform(source_of_scale, trained["model"])
-        return {
-            "height": size[0],
-            "width": size[1],
-            "crop": trained["test_crop"],
-            "interpolation": "bicubic",
-            "mean": scale.mean,
-            "deviation": scale.deviation,
-        }
-    if source.weights is None or source.weights.endswith(".keras"):
+        scale = applications.image_transform(
+            trained["preprocessing"] or trained["weights"], trained["model"]
+        )
+        scale = dataclasses.replace(scale, crop=trained["test_crop"], interpolation="bicubic")
+    elif source.weights is None or source.weights.endswith(".keras"):
         return None
-    known = dataclasses.asdict(applications.image_transform(source.weights, source.model))
-    return known | {"height": size[0], "width": size[1]}
+    else:
+        scale = applications.image_transform(source.weights, source.model)
+    return {
+        "height": height,
+        "width": width,
+        "crop": scale.crop,
+        "interpolation": scale.interpolation,
+        "mean": scale.mean[:channels],
+        "deviation": scale.deviation[:channels],
+    }
 
 
 def config_of_run(weights):

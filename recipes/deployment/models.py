@@ -47,9 +47,13 @@ def from_file(path):
     import keras_gimlp  # noqa: F401  its layers are in the file
 
     try:
-        return keras.saving.load_model(pathlib.Path(path).expanduser(), compile=False)
+        model = keras.saving.load_model(pathlib.Path(path).expanduser(), compile=False)
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise SystemExit(f"--weights cannot be loaded: {error}") from error
+    if isinstance(model.input, list) and len(model.input) == 1:
+        # Some models take a list after Keras has loaded them.
+        return keras.Model(model.input[0], model.output, name=model.name)
+    return model
 
 
 def from_preset(preset):

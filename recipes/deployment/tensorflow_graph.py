@@ -27,17 +27,24 @@ def write_onnx(model, of, path):
         # Keras repairs tf2onnx for NumPy 2, and asks for `np.object` to do it.
         warnings.simplefilter("ignore", FutureWarning)
         export(model, of, path, "onnx")
-    graph = onnx.load(path)
-    name_sizes(graph.graph, of)
-    large = model.count_params() * 4 > signature.LARGEST
-    onnx.save(
-        graph, path, save_as_external_data=large, location=f"{path.name}.data", size_threshold=0
-    )
+    file = onnx.load(path)
+    name_outputs(file.graph, of.outputs)
+    name_sizes(file.graph, {x.name: x.shape for x in of.inputs})
+    onnx.save(file, path)
 
 
-def name_sizes(graph, of):
+def name_outputs(graph, names):
+    """Gives the outputs of an ONNX graph their names."""
+    names = {x.name: name for x, name in zip(graph.output, names, strict=True)}
+    for node in graph.node:
+        for tensors in (node.input, node.output):
+            tensors[:] = [names.get(name, name) for name in tensors]
+    for x in graph.output:
+        x.name = names[x.name]
+
+
+def name_sizes(graph, shapes):
     """Names the free sizes of an ONNX graph's inputs, and the batches of its outputs."""
-    shapes = {x.name: x.shape for x in of.inputs}
     for x in graph.input:
         for size, name in zip(x.type.tensor_type.shape.dim, shapes[x.name], strict=True):
             if not isinstance(name, int):
@@ -56,13 +63,12 @@ def export(model, of, path, form):
         )
         for x in of.inputs
     }
-    # Keras takes a model for unbuilt until it was called.
+    # Keras takes a model for one without sizes until it was called.
     signature.call(model, of.examples(0, **signature.TRACED))
-    single = not isinstance(model.input, dict)
     with free_sizes():
         model.export(
             path,
             format=form,
-            input_signature=list(specs.values()) if single else [specs],
+            input_signature=[specs] if of.by_name else list(specs.values()),
             verbose=False,
         )

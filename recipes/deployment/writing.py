@@ -74,7 +74,9 @@ def attempt(model, of, form, path):
 
 
 def first_line(error):
-    return next(filter(None, str(error).splitlines()), type(error).__name__)
+    """Returns the first line of a message that says something; Keras begins with where it was."""
+    lines = (line for line in str(error).splitlines() if line.strip())
+    return next((x for x in lines if not x.startswith("Exception enc")), type(error).__name__)
 
 
 def move(parts, card):
