@@ -68,6 +68,8 @@ def new_path(output, form):
         raise SystemExit(f"--output is there already, and was left as it is: {output}")
     if not path.parent.is_dir():
         raise SystemExit(f"--output is in a folder that does not exist: {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise SystemExit(f"--output is in a folder that cannot be written: {path.parent}")
     return path
 
 

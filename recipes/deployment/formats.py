@@ -120,14 +120,13 @@ FORMATS = {
     "tf_saved_model": Format(
         "TensorFlow",
         {"tensorflow": "tensorflow_graph.write"},
-        {"jax": JAX, "torch": "it is a format of TensorFlow's alone"},
+        {"jax": JAX, "torch": "only TensorFlow writes its own format"},
         read_saved_model,
     ),
     "torch": Format(
         "PyTorch",
         {"torch": "torch_program.write"},
-        {"jax": "it is a format of PyTorch's alone"}
-        | {"tensorflow": "it is a format of PyTorch's alone"},
+        dict.fromkeys(("jax", "tensorflow"), "only PyTorch writes its own format"),
         read_program,
         suffix=".pt2",
     ),

@@ -50,7 +50,7 @@ def from_file(path):
         model = keras.saving.load_model(pathlib.Path(path).expanduser(), compile=False)
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise SystemExit(f"--weights cannot be loaded: {error}") from error
-    if isinstance(model.input, list) and len(model.input) == 1:
+    if isinstance(getattr(model, "input", None), list) and len(model.input) == 1:
         # Some models take a list after Keras has loaded them.
         return keras.Model(model.input[0], model.output, name=model.name)
     return model

@@ -1,6 +1,7 @@
 """A model as a program of PyTorch, and in the formats that are made from one."""
 
 import contextlib
+import functools
 import logging
 import pathlib
 import tempfile
@@ -18,11 +19,13 @@ class Module(torch.nn.Module):
 
     def __init__(self, model, names):
         super().__init__()
-        self.model = model
+        # To PyTorch, Keras' variables are constants. As a module in this one, the model would have
+        # them in a `.pt2` file once more, as parameters.
+        self.call = functools.partial(signature.call, model)
         self.names = names
 
     def forward(self, *tensors):
-        return signature.call(self.model, dict(zip(self.names, tensors, strict=True)))
+        return self.call(dict(zip(self.names, tensors, strict=True)))
 
 
 def write(model, of, path):

@@ -45,7 +45,6 @@ MODELS = {
     "CycleMLP, images of any size": lambda: tiny("CycleMLP", classes=5, **ANY_SIZE),
     "giCycleMLP, feature maps": lambda: tiny("giCycleMLP", **PYRAMID),
     "giBERT": gi_bert,
-    "giRoBERTa": lambda: applications.giRoBERTa(**ENCODER),
     # One layer is KerasHub's own.
     "giDeBERTaV3": lambda: applications.giDeBERTaV3(**ENCODER | {"num_layers": 2}, gated_layers=1),
     "gMLP text": gmlp,
@@ -53,9 +52,11 @@ MODELS = {
     "gMLP text of one length": lambda: gmlp(spatial="dense"),
     "gMLP, text classifier": lambda: applications.gMLPTextClassifier(gmlp(), num_classes=3),
     "gMLP, masked words": lambda: applications.gMLPMaskedLM(gmlp()),
-    "giBERT, text classifier": lambda: applications.giBERTTextClassifier(gi_bert(), num_classes=3),
+    "giRoBERTa, text classifier": lambda: applications.giRoBERTaTextClassifier(
+        applications.giRoBERTa(**ENCODER), num_classes=3
+    ),
     "giBERT, masked words": lambda: applications.giBERTMaskedLM(gi_bert()),
-    "giBERT, token classifier": lambda: applications.TokenClassifier(gi_bert(), num_classes=3),
+    "gMLP, token classifier": lambda: applications.TokenClassifier(gmlp(), num_classes=3),
     "gMLP, spans": lambda: applications.SpanExtractor(gmlp()),
 }
 SHAPES = {
@@ -136,6 +137,16 @@ def test_onnx_that_is_too_large_for_one_file_has_its_weights_beside_it(tmp_path,
     monkeypatch.setattr(signature, "LARGEST", 0)
     card = writing.write(model_of("gMLP"), FORMATS["onnx"], tmp_path / "a.onnx", source_of("onnx"))
     assert list(card["sha256"]) == ["a.onnx", "a.onnx.data"]
+
+
+@pytest.mark.backends("torch")
+def test_a_program_of_pytorch_holds_each_weight_once():
+    from recipes.deployment import torch_program
+
+    model = model_of("gMLP")
+    program = torch_program.program(model, signature.signature_of(model))
+    held = sum(x.numel() for x in (*program.state_dict.values(), *program.constants.values()))
+    assert model.count_params() <= held < 1.1 * model.count_params()
 
 
 def read_other(path, of, read=FORMATS[GENERAL].read if HERE else None):
@@ -346,8 +357,10 @@ def test_what_is_there_is_not_overwritten(tmp_path):
 def test_other_models_are_refused(tmp_path):
     form, path = FORMATS[GENERAL], tmp_path / "a"
     words = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="words")
+    words.save(tmp_path / "words.keras")
+    words = ["--weights", str(tmp_path / "words.keras"), "--format", GENERAL]
     with pytest.raises(SystemExit, match="words takes neither images nor texts"):
-        writing.write(words, form, path, source_of())
+        export.main([*words, "--output", f"{path}{form.suffix}"])
     keras.config.set_dtype_policy("mixed_bfloat16")
     half = tiny()
     with pytest.raises(SystemExit, match="Only models in float32 are exported.*bfloat16"):
@@ -359,6 +372,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
+    arguments = ["--format", GENERAL, "--output", str(tmp_path / f"a{FORMATS[GENERAL].suffix}")]
+    with monkeypatch.context() as patch:
+        patch.setattr("os.access", lambda path, mode: False)
+        with pytest.raises(SystemExit, match="in a folder that cannot be written: "):
+            export.main(arguments)
     monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
     with pytest.raises(SystemExit, match="--output cannot be written: .*Permission denied"):
         writing.write(tiny(), FORMATS[GENERAL], tmp_path / "a", source_of())

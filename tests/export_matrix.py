@@ -1,0 +1,70 @@
+"""Writes what leaves Keras in which format: `python -m tests.export_matrix`.
+
+It reads the reports of `make test`, and writes into recipes/README.md a table and why a cell of it
+is empty.
+"""
+
+import re
+from xml.etree import ElementTree
+
+from recipes.common import files
+from recipes.deployment.formats import FORMATS
+from tests.conftest import ROOT
+from tests.support_matrix import BACKENDS, README
+
+TEST = "test_a_runtime_computes_what_the_model_computes"
+PLACE = re.compile(r"(<!-- export matrix -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main():
+    passed = {}
+    for backend in BACKENDS:
+        report = ROOT / "runs" / f"tests-{backend}.xml"
+        if not report.exists():
+            raise SystemExit(f"{report} is missing: make test BACKENDS={backend} writes it.")
+        passed |= {(*case, backend): whole for case, whole in cases(report).items()}
+    text = f"{table(passed)}\n{reasons()}"
+    print(text)
+    README.write_text(PLACE.sub(lambda found: found[1] + text + found[2], README.read_text()))
+
+
+def cases(report):
+    """Returns for each model and format in a report whether its test passed."""
+    found = {}
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        test, _, parameters = case.get("name").partition("[")
+        if test == TEST:
+            model, _, form = parameters.removesuffix("]").rpartition("-")
+            found[model, form] = case.find("failure") is None and case.find("error") is None
+    return found
+
+
+def table(passed):
+    """Returns a table of what `cases` found, keyed by model, format and backend."""
+    models = {model for model, _, _ in passed}
+    rows = [
+        [model, *(cell(passed, model, form) for form in FORMATS)]
+        for model in sorted(models, key=lambda name: ("," in name, name.lower()))
+    ]
+    return files.markdown_table(["", *FORMATS], rows)
+
+
+def cell(passed, model, form):
+    """Returns the backends that write a model in a format, or that none does."""
+    found = {backend: passed.get((model, form, backend)) for backend in FORMATS[form].writers}
+    if False in found.values():
+        return "fails"
+    return ", ".join(BACKENDS[backend] for backend, whole in found.items() if whole) or "no"
+
+
+def reasons():
+    """Returns a line for each format and backend that cannot write it, with the reason."""
+    return "".join(
+        f"- `{name}` from {BACKENDS[backend]}: not supported, because {reason}.\n"
+        for name, form in FORMATS.items()
+        for backend, reason in form.cannot.items()
+    )
+
+
+if __name__ == "__main__":
+    main()
