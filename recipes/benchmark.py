@@ -27,7 +27,7 @@ from recipes.speed import process, report, subjects
 
 PROGRAM = "python -m recipes.benchmark"
 PACKAGES = ("keras_gimlp", "keras", "keras-hub", "numpy", "tensorflow", "jax", "torch")
-PACKAGES += ("timm", "torchvision", "g-mlp-pytorch")
+PACKAGES += ("timm", "torchvision", "g-mlp-pytorch", "onnxruntime", "openvino")
 PAUSE = 0.3  # seconds in which the threads of the last one stop waiting for more work
 TOLERANCE = 1e-4  # what a peer with our weights may differ, as a share of the largest output
 
@@ -44,6 +44,8 @@ class Config:
     models: tuple[str, ...] = ("gMLP_Ti", "CycleMLP_B1")
     # Backends of Keras. None: those that are installed.
     backends: tuple[Literal["tensorflow", "jax", "torch"], ...] | None = None
+    # Files that recipes.export wrote for ONNX Runtime or OpenVINO, measured in inference too.
+    files: tuple[str, ...] = ()
     # Whether to measure the installed peers too.
     peers: bool = True
     # What a step is.

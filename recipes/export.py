@@ -3,10 +3,16 @@
     python -m recipes.export --model gMLP_S --weights imagenet --format onnx --output gmlp_s.onnx
     python -m recipes.export --weights runs/digits/model.keras --format litert --output a.tflite
     python -m recipes.export --preset runs/cola/preset --format openvino --output cola.xml
+    python -m recipes.export --weights runs/digits/model.keras --format onnx --quantize int8 \
+        --output small.onnx
 
 The batch stays free, and so does the length of texts. The file is run in its own runtime on inputs
 of two sizes, and thrown away if it computes something else. A JSON file beside it says what the
 model takes. Which backend of Keras can write which format is in `recipes/README.md`.
+
+With --quantize int8 the matrix products are of integers of 8 bits. The model must lie in the folder
+of the run that trained it: its training data are what is calibrated on, and its test data say what
+was lost; nothing is left if that is more than --most_lost.
 """
 
 import dataclasses
@@ -17,7 +23,7 @@ import sys
 from typing import Literal
 
 from recipes.common import command_line
-from recipes.common.command_line import Arguments
+from recipes.common.command_line import Arguments, NonNegative
 from recipes.deployment.formats import FORMATS
 
 PROGRAM = "python -m recipes.export"
@@ -41,6 +47,10 @@ class Config:
     preset: str | None = None
     # Backend of Keras that writes it. None: KERAS_BACKEND if it can, or the best one that can.
     backend: Literal["tensorflow", "jax", "torch"] | None = None
+    # int8: matrix products of integers of 8 bits, for onnx and openvino.
+    quantize: Literal["int8"] | None = None
+    # Points of the score in a hundred that int8 may lose.
+    most_lost: NonNegative = 0.5
 
 
 def main(arguments=None):
@@ -54,9 +64,20 @@ def main(arguments=None):
     card = writing.write(models.load(config), form, path, config)
     print(
         f"{path}: {card['model']}, {card['parameters']:,} parameters, {card['bytes'] / 2**20:.1f} "
-        f"MiB, written by {card['backend']}. {form.runtime} computes the same, to "
-        f"{card['error']:.0e} of the largest output. What it takes: {path}.json"
+        f"MiB, written by {card['backend']}. {checked(card)} What it takes: {path}.json"
     )
+
+
+def checked(card):
+    """Returns in words how far a file is from the model."""
+    same = f"{card['runtime']} computes the same, to {card['error']:.0e} of the largest output"
+    if not card["quantized"]:
+        return f"{same}."
+    scores = (
+        f"{name} {card['quantized']['before'][name]:.2%}, then {score:.2%}"
+        for name, score in card["quantized"]["after"].items()
+    )
+    return f"Before {card['quantized']['to']}, {same}: {'; '.join(scores)}."
 
 
 def new_path(output, form):
@@ -75,6 +96,9 @@ def new_path(output, form):
 
 def start_backend(config, form):
     """Chooses the backend of Keras before it is imported, or ends the program if none can."""
+    if config.quantize and not form.quantizer:
+        able = " and ".join(name for name, form in FORMATS.items() if form.quantizer)
+        raise SystemExit(f"--quantize is for {able}. Received: --format {config.format}")
     able = " or ".join(form.writers)
     if config.backend in form.cannot:
         raise SystemExit(
@@ -83,7 +107,11 @@ def start_backend(config, form):
         )
     wished = (config.backend, os.environ.get("KERAS_BACKEND"))
     backend = next((x for x in wished if x in form.writers), next(iter(form.writers)))
-    missing = [name for name in form.needs(backend) if importlib.util.find_spec(name) is None]
+    missing = [
+        name
+        for name in form.needs(backend, config.quantize)
+        if importlib.util.find_spec(name) is None
+    ]
     if missing:
         raise SystemExit(
             f"{config.format} needs {', '.join(missing)}: "

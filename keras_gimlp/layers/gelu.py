@@ -72,7 +72,9 @@ else:
     Q = (3.74809097e-05, 1.21636875e-03, 1.54444855e-02, 1.1647673e-01, 5.07252932e-01, 1.0)
 
     def _gelu(x):
-        if torch.compiler.is_compiling() and x.dtype != torch.float64:
+        # Other runtimes know PyTorch's, and compute it with the product before it.
+        compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+        if compiling and x.dtype != torch.float64:
             return _Compiled.apply(x)
         return torch.nn.functional.gelu(x)
 

@@ -36,9 +36,10 @@ def card_of(model, of, form, path, source):
         "outputs": list(of.outputs),
         "preprocessing": preprocessing(model, of, source),
         "parameters": model.count_params(),
+        "vocabulary_size": of.kinds,
         "bytes": sum(p.stat().st_size for p in set(parts)),
         "sha256": {str(p.relative_to(path.parent)): sha256(p) for p in dict.fromkeys(parts)},
-        "versions": versions(form),
+        "versions": versions(form, source.quantize),
     }
 
 
@@ -88,10 +89,10 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def versions(form):
+def versions(form, quantize):
     """Returns the versions of what wrote and checked the file."""
     found = {}
-    for name in dict.fromkeys((*PACKAGES, *form.needs(keras.backend.backend()))):
+    for name in dict.fromkeys((*PACKAGES, *form.needs(keras.backend.backend(), quantize))):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from recipes.deployment import int8
+
 
 @dataclasses.dataclass(frozen=True)
 class Format:
@@ -17,10 +19,12 @@ class Format:
             signature and a path: `"MODULE.FUNCTION"` in this package, which imports the backend.
         cannot: For each other backend, why it cannot.
         read: Function from a path and a signature to one from inputs by name to a list of outputs.
-        modules: Modules that reading it takes, under an empty name, and for each backend those that
-            writing it takes too.
+        modules: Modules that reading it takes, under an empty name, and for each backend, and for
+            int8, those that writing it takes too.
         suffix: How the path ends; nothing for a folder.
         tolerance: The largest error that a file may have, as a share of the largest output.
+        quantizer: Function from the paths of a file and of the new one, and a function that returns
+            an iterator over examples, which rounds the products to integers; `None` if none does.
     """
 
     runtime: str
@@ -30,10 +34,12 @@ class Format:
     modules: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     suffix: str = ""
     tolerance: float = 1e-5
+    quantizer: Callable | None = None
 
-    def needs(self, backend):
+    def needs(self, backend, quantize=None):
         """Returns the modules that writing and reading it take."""
-        return (backend, *self.modules.get("", ()), *self.modules.get(backend, ()))
+        parts = ("", backend, *([quantize] if quantize else []))
+        return (backend, *(name for part in parts for name in self.modules.get(part, ())))
 
     def write(self, backend, model, of, path):
         module, function = self.writers[backend].split(".")
@@ -100,14 +106,16 @@ FORMATS = {
         read_onnx,
         {"": ("onnx", "onnxruntime"), "torch": ("onnxscript",), "tensorflow": ("tf2onnx",)},
         ".onnx",
+        quantizer=int8.quantize_onnx,
     ),
     "openvino": Format(
         "OpenVINO",
         {"torch": "torch_program.write_openvino"},
         {"jax": JAX, "tensorflow": "OpenVINO 2026.4 fails on giDeBERTaV3 in ONNX from TensorFlow"},
         read_openvino,
-        {"": ("onnx", "onnxscript", "openvino")},
+        {"": ("onnx", "onnxscript", "openvino"), "int8": ("nncf",)},
         ".xml",
+        quantizer=int8.quantize_openvino,
     ),
     "litert": Format(
         "LiteRT",

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from recipes.common import files
-from recipes.deployment import cards, signature
+from recipes.deployment import cards, int8, signature
 
 # The sizes of the inputs that are compared: not those that the model was traced with.
 TRIALS = (
@@ -33,15 +33,20 @@ def write(model, form, path, source):
     card_path = path.with_name(f"{path.name}.json")
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
-            unfinished = pathlib.Path(folder) / path.name
+            unfinished = pathlib.Path(folder) / "float32" / path.name
+            unfinished.parent.mkdir()
             error = attempt(model, of, form, unfinished)
             if not error <= form.tolerance:
                 raise SystemExit(
                     f"{form.runtime} computes something else from the file, by {error:.1e} of the "
                     f"largest output (at most {form.tolerance:.0e}): it was thrown away."
                 )
-            card = cards.card_of(model, of, form, unfinished, source) | {"error": error}
-            move(pathlib.Path(folder).iterdir(), card_path)
+            quantized = None
+            if source.quantize:
+                unfinished, quantized = int8.quantize(model, of, form, unfinished, source)
+            card = cards.card_of(model, of, form, unfinished, source)
+            card |= {"error": error, "quantized": quantized}
+            move(unfinished.parent.iterdir(), card_path)
         files.write_json(card_path, card)
     except OSError as error:
         raise SystemExit(f"--output cannot be written: {error}") from error

@@ -1,7 +1,7 @@
 """What is asked of the libraries that compute: memory, waiting, and a product of two matrices."""
 
 from recipes.common import machine
-from recipes.speed.subjects import BACKENDS
+from recipes.speed.subjects import BACKENDS, RUNTIMES
 
 
 class Library:
@@ -32,6 +32,9 @@ class Library:
     def wait(self, outputs):
         """Returns when the outputs have been computed."""
 
+    def product(self, size, precision):
+        """Returns a function that multiplies two matrices of `size` x `size`, or `None`."""
+
 
 class TensorFlow(Library):
     def __init__(self):
@@ -57,7 +60,6 @@ class TensorFlow(Library):
         self.tf.test.experimental.sync_devices()
 
     def product(self, size, precision):
-        """Returns a function that multiplies two matrices of `size` x `size`."""
         a, b = (self.tf.random.normal((size, size)) for _ in range(2))
         a, b = (self.tf.cast(x, computed_in(precision)) for x in (a, b))
         return lambda: self.tf.matmul(a, b)
@@ -125,3 +127,4 @@ def computed_in(precision):
 
 
 LIBRARIES = dict(zip(BACKENDS, (TensorFlow, JAX, Torch), strict=True))
+LIBRARIES |= dict.fromkeys(RUNTIMES.values(), Library)

@@ -28,14 +28,15 @@ def serve(end, config, subject):
         facts, step = start(config, subject, library)
         size = config.matrix_size or library.matrix_size
         product = library.product(size, subject.precision)
-        seconds_of(product, library, PRODUCTS)  # compiles
+        if product:
+            seconds_of(product, library, PRODUCTS)  # compiles
         end.send(facts | {"matrix_size": size})
         while True:
             machine.give_back()  # for those whose turn it is
             end.recv()
             library.wait(step())
             seconds = seconds_of(step, library, config.steps)
-            matrix_seconds = seconds_of(product, library, PRODUCTS)
+            matrix_seconds = product and seconds_of(product, library, PRODUCTS)
             end.send({"seconds": seconds, "matrix_seconds": matrix_seconds})
 
 
@@ -65,6 +66,8 @@ def start(config, subject, library):
     """Returns what is known about a model after its first steps, and a function that takes one."""
     if subject.library in (OURS, KERAS_HUB):
         from recipes.speed import keras_models as models
+    elif subject.source:
+        from recipes.speed import exported as models
     else:
         from recipes.speed import torch_peers as models
     for name in subject.packages:

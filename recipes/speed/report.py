@@ -25,8 +25,10 @@ def make_row(subject, known, turns):
     step = float(np.median(seconds))
     # A backward pass has two products for each of the forward pass. What is computed again is no
     # more work done.
-    products = known["macs"] * subject.batch_size * (3 if subject.training else 1)
-    share = np.divide(matrix_seconds, seconds) * products / known["matrix_size"] ** 3
+    share = None
+    if known["macs"] is not None and None not in matrix_seconds:
+        products = known["macs"] * subject.batch_size * (3 if subject.training else 1)
+        share = np.divide(matrix_seconds, seconds) * products / known["matrix_size"] ** 3
     return (
         identity(subject)
         | known
@@ -36,7 +38,7 @@ def make_row(subject, known, turns):
             "matrix_seconds": matrix_seconds,
             "milliseconds": 1000 * step,
             "examples_per_second": subject.batch_size / step,
-            "matrix_share": float(np.median(share)),
+            "matrix_share": None if share is None else float(np.median(share)),
         }
     )
 
@@ -110,8 +112,8 @@ def format_group(rows):
                 f"{row['first_step_seconds']:.1f}",
                 "" if row["mebibytes"] is None else f"{row['mebibytes']:,.0f}",
                 f"{row['parameters']:,}",
-                f"{row['macs'] / 1e9:.3g}",
-                f"{row['matrix_share']:.0%}",
+                "" if row["macs"] is None else f"{row['macs'] / 1e9:.3g}",
+                "" if row["matrix_share"] is None else f"{row['matrix_share']:.0%}",
                 *ratios,
             ]
         )
@@ -151,7 +153,9 @@ def timm_line(row, prefix):
         "param_count": round(row["parameters"] / 1e6, 2),
     }
     # timm counts them in the files of inference alone.
-    return found | ({"infer_gmacs": round(row["macs"] / 1e9, 2)} if prefix == "infer" else {})
+    if prefix == "train":
+        return found
+    return found | {"infer_gmacs": row["macs"] and round(row["macs"] / 1e9, 2)}
 
 
 def draw(rows, path):

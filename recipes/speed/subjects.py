@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import inspect
 import itertools
+import pathlib
 
 from recipes.common import command_line
 
@@ -16,6 +17,9 @@ BACKENDS = ("tensorflow", "jax", "torch")
 # By the names under which they are imported: ours, and the peers'.
 LIBRARIES = ("keras_gimlp", "keras_hub", "timm", "torchvision", "g_mlp_pytorch")
 OURS, KERAS_HUB, TIMM, TORCHVISION, G_MLP = LIBRARIES
+# Runtimes of exported files, by format.
+RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
+ONNX_RUNTIME, OPENVINO = RUNTIMES.values()
 # timm's models of the same architecture and parameters.
 TIMM_NAMES = {
     **{"gMLP_Ti": "gmlp_ti16_224", "gMLP_S": "gmlp_s16_224", "gMLP_B": "gmlp_b16_224"},
@@ -37,8 +41,8 @@ GATE_ARGUMENTS = (
 class Subject:
     """What one process measures."""
 
-    model: str
-    library: str  # one of `LIBRARIES`
+    model: str  # as it is written, or the path of a file
+    library: str  # one of `LIBRARIES`, or of `RUNTIMES`
     backend: str
     compiled: bool  # by XLA or torch.compile
     mode: str  # inference or training
@@ -48,6 +52,8 @@ class Subject:
     group: str  # what takes turns with it
     # Sizes of a peer that is not known by name.
     arguments: tuple = ()
+    # Name of the model in a file.
+    source: str = ""
 
     @property
     def training(self):
@@ -76,6 +82,8 @@ class Subject:
     @property
     def label(self):
         """What distinguishes it in its group, in words."""
+        if self.source:
+            return ", ".join([pathlib.Path(self.model).name, self.library, self.precision])
         where = self.backend if self.library in (OURS, KERAS_HUB) else self.library
         return ", ".join([self.model, where, *(["compiled"] if self.compiled else [])])
 
@@ -124,8 +132,47 @@ def list_subjects(config):
         for size in config.sequence_lengths if is_text(name) else config.image_sizes:
             case = {"mode": mode, "precision": precision, "batch_size": batch_size, "size": size}
             found += with_peers(config, model, case)
-    found = list(dict.fromkeys(found))
-    return sorted(found, key=lambda subject: LIBRARIES.index(subject.library))
+    found += exported_files(config)
+    order = [*LIBRARIES, *RUNTIMES.values()]
+    return sorted(dict.fromkeys(found), key=lambda subject: order.index(subject.library))
+
+
+def exported_files(config):
+    """Returns the files of a configuration, beside the models that take turns in the same case."""
+    from recipes.speed import exported
+
+    found = []
+    for path, batch_size in itertools.product(config.files, config.batch_sizes):
+        card = exported.card_of(path)
+        if importlib.util.find_spec(card["library"]) is None:
+            raise SystemExit(f"{path} needs the package {card['library']}, which is not installed.")
+        (_, second, *_), *_ = (x["shape"] for x in card["inputs"])
+        text = card["vocabulary_size"] is not None
+        sizes = config.sequence_lengths if text else config.image_sizes
+        for size in sizes if isinstance(second, str) else [second]:
+            place = f"{batch_size} x {size} {'tokens' if text else 'px'}"
+            for precision in precisions_of(config, card):
+                # Integers stand beside what they would replace.
+                beside = config.precisions[-1] if precision == "int8" else precision
+                group = f"{card['model']}, inference, {beside}, {place}"
+                where = {"batch_size": batch_size, "size": size, "group": group}
+                library = card["library"]
+                found.append(
+                    Subject(
+                        *(path, library, library, True, "inference", precision),
+                        **where,
+                        source=card["model"],
+                    )
+                )
+    return found
+
+
+def precisions_of(config, card):
+    """Returns the precisions in which the runtime of a file can compute it."""
+    if card["int8"]:
+        return ["int8"]
+    able = ("float32", "mixed_bfloat16") if card["library"] == OPENVINO else ("float32",)
+    return [precision for precision in config.precisions if precision in able]
 
 
 def check(model):

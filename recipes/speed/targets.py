@@ -9,7 +9,15 @@ import dataclasses
 import numpy as np
 
 from recipes.common import files
-from recipes.speed.subjects import BACKENDS, KERAS_HUB, OURS, TIMM, TIMM_NAMES, TORCHVISION
+from recipes.speed.subjects import (
+    BACKENDS,
+    KERAS_HUB,
+    OURS,
+    RUNTIMES,
+    TIMM,
+    TIMM_NAMES,
+    TORCHVISION,
+)
 
 # Of a row, in each of its rounds if it is measured in rounds; and which is the best.
 VALUES = {
@@ -58,6 +66,11 @@ def timm(model, *conditions):
     return having(TIMM, TIMM_NAMES[model], conditions)
 
 
+def exported(model, *conditions):
+    found = having(tuple(RUNTIMES.values()), None, conditions) | {"source": model}
+    return {key: value for key, value in found.items() if key != "model"}
+
+
 def deformable(model, *conditions):
     return having(TORCHVISION, model, conditions)
 
@@ -93,6 +106,7 @@ def gmlp_inference():
         ),
         Target("rate", ours("gMLP_S", one, on("jax")), eager, least=0.85),
         Target("rate", ours("gMLP_S", one, on("torch"), EAGER), eager, least=1.0),
+        Target("rate", exported("gMLP_S", case), timm("gMLP_S", half, COMPILED), least=1.4),
     ]
 
 

@@ -1,0 +1,94 @@
+"""Files that multiply 8-bit integers: weights and activations are rounded to 256 values.
+
+The range of every activation is that of a few hundred training examples. Only the products are
+rounded, of channels and of tokens; what lies between them stays as it was.
+"""
+
+import contextlib
+import logging
+import warnings
+
+from recipes.deployment import calibration
+
+
+def quantize(model, of, form, path, source):
+    """Quantizes a file on the data of the model's run, beside the folder that it is in.
+
+    Ends the program if it loses more of its score than it may.
+
+    Args:
+        model: The Keras model.
+        of: Its `Signature`.
+        form: The `Format`.
+        path: Path of the file.
+        source: The recipe's configuration, which says where the model came from.
+
+    Returns:
+        The path of the new file, and a dictionary with the scores before and after.
+    """
+    data = calibration.load(model, source.preset or source.weights, of)
+    target = path.parent.with_name(source.quantize) / path.name
+    target.parent.mkdir()
+    form.quantizer(path, target, data.examples)
+    before, after = (data.score(form.read(x, of)) for x in (path, target))
+    for name, score in after.items():
+        lost = 100 * (before[name] - score)
+        if not lost <= source.most_lost:
+            raise SystemExit(
+                f"{source.quantize} loses {lost:.2f} points of the {name} of {before[name]:.2%} "
+                f"(--most_lost {source.most_lost:g}): the file was thrown away."
+            )
+    return target, {"to": source.quantize, "before": before, "after": after}
+
+
+def quantize_onnx(source, target, examples):
+    """Writes the ONNX file `source` at `target`, with its products in integers."""
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self):
+            self.left = iter(examples())
+
+        def get_next(self):
+            return next(self.left, None)
+
+    with quiet():
+        quantization.quantize_static(
+            str(source),
+            str(target),
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+
+
+def quantize_openvino(source, target, examples):
+    """Writes the OpenVINO file `source` at `target`, with its products in integers."""
+    import nncf
+    import openvino
+
+    with quiet():
+        given = [*examples()]
+        quantized = nncf.quantize(
+            openvino.Core().read_model(source),
+            nncf.Dataset(given),
+            subset_size=len(given),
+            # Leaves what lies between the products as it was.
+            model_type=nncf.ModelType.TRANSFORMER,
+        )
+        openvino.save_model(quantized, target, compress_to_fp16=False)
+
+
+@contextlib.contextmanager
+def quiet():
+    """Keeps what the libraries say about their own progress from the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)

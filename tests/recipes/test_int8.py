@@ -1,0 +1,156 @@
+"""Files with products of integers keep the score of the model, or are not left."""
+
+import json
+
+import numpy as np
+import pytest
+
+from recipes import benchmark, export, glue, image_classification
+from recipes.deployment import calibration
+from recipes.speed import exported
+from tests.recipes.jobs import shorten_data
+
+pytestmark = pytest.mark.backends("torch")
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Returns the folder of a run of `image_classification`."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    image_classification.main(
+        [*("--epochs", "3", "--learning_rate", "0.01", "--warmup_steps", "4"), *to(folder)]
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory):
+    """Returns the folder of a run of `glue`."""
+    folder = tmp_path_factory.mktemp("runs") / "sentences"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        shorten_data(monkeypatch.setattr)
+        glue.main(["--model", "gMLP", "--epochs", "1", "--hidden_dim", "16", *to(folder)])
+    return next(folder.glob("*seed0"))
+
+
+def to(folder):
+    return "--run_dir", str(folder)
+
+
+def write(path, *options):
+    export.main(["--output", str(path), "--quantize", "int8", "--most_lost", "10", *options])
+    return json.loads(path.with_name(f"{path.name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", SUFFIXES)
+def test_images_keep_their_score(name, digits, tmp_path, capsys):
+    path = tmp_path / f"small{SUFFIXES[name]}"
+    card = write(path, "--format", name, "--weights", str(digits / "model.keras"))
+    trained = json.loads((digits / "summary.json").read_text())
+    before, after = (card["quantized"][key]["accuracy"] for key in ("before", "after"))
+    assert before == pytest.approx(trained["test_accuracy"], abs=1 / 360)
+    assert after == pytest.approx(before, abs=0.05)
+    assert card["bytes"] < 0.8 * 4 * card["parameters"]
+    said = capsys.readouterr().out
+    assert f"accuracy {before:.2%}, then {after:.2%}" in said
+
+
+def test_texts_keep_their_score(sentences, tmp_path):
+    path = tmp_path / "small.onnx"
+    card = write(path, "--format", "onnx", "--preset", str(sentences / "preset"))
+    trained = json.loads((sentences / "summary.json").read_text())
+    assert card["quantized"]["before"]["matthews"] == pytest.approx(trained["matthews"], abs=1e-6)
+    assert card["quantized"]["after"].keys() == {"matthews"}
+
+
+def test_every_product_of_weights_is_of_integers(digits, tmp_path):
+    import onnx
+
+    path = tmp_path / "small.onnx"
+    write(path, "--format", "onnx", "--weights", str(digits / "model.keras"))
+    graph = onnx.load(path).graph
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    products = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    # Patches; expansion, tokens and contraction of four blocks; classes.
+    assert len(products) == 1 + 4 * 3 + 1
+    for node in products:
+        assert [makers[name] for name in node.input[:2]] == ["DequantizeLinear"] * 2
+    stored = [x for x in graph.initializer if x.data_type == onnx.TensorProto.INT8]
+    assert sum(len(x.dims) > 1 for x in stored) == len(products)
+
+
+def test_calibration_takes_training_images_as_the_model_is_given_them(digits):
+    import keras
+
+    from recipes.deployment.signature import signature_of
+
+    model = keras.saving.load_model(digits / "model.keras")
+    of = signature_of(model)
+    data = calibration.load(model, digits / "model.keras", of)
+    first, again = ([*data.examples()] for _ in range(2))
+    assert sum(len(x["images"]) for x in first) == calibration.EXAMPLES
+    assert first[0]["images"].shape == (calibration.BATCH, 8, 8, 1)
+    assert np.min(first[0]["images"]) == -1
+    assert np.max(first[0]["images"]) == 1
+    np.testing.assert_array_equal(first[-1]["images"], again[-1]["images"])
+
+
+def test_a_file_that_lost_too_much_is_thrown_away(digits, tmp_path, monkeypatch):
+    def spoil(source, target, examples):
+        target.write_bytes(source.read_bytes())
+
+    scores = iter([{"accuracy": 0.9}, {"accuracy": 0.79}])
+    data = calibration.RunData(lambda: iter([]), lambda compute: next(scores))
+    monkeypatch.setattr(calibration, "load", lambda *args: data)
+    monkeypatch.setattr("recipes.deployment.int8.quantize_onnx", spoil)
+    with pytest.raises(SystemExit, match=r"int8 loses 11.00 points of the accuracy of 90.00%"):
+        write(tmp_path / "small.onnx", "--format", "onnx", "--weights", str(digits / "model.keras"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_quantized_is_told(digits, tmp_path):
+    model = (digits / "model.keras").read_bytes()
+    (tmp_path / "alone.keras").write_bytes(model)
+    with pytest.raises(SystemExit, match="must lie in the folder of a run"):
+        write(tmp_path / "a.onnx", "--format", "onnx", "--weights", str(tmp_path / "alone.keras"))
+    (tmp_path / "config.json").write_text('{"config": {"masked": 0.15}}')
+    with pytest.raises(SystemExit, match="for models of image_classification and glue"):
+        write(tmp_path / "a.onnx", "--format", "onnx", "--weights", str(tmp_path / "alone.keras"))
+    with pytest.raises(SystemExit, match="--quantize is for onnx and openvino. Received: --format"):
+        write(tmp_path / "a.pt2", "--format", "torch", "--model", "gMLP_S")
+    with pytest.raises(SystemExit, match="--weights or --preset must lie in the folder of a run"):
+        write(tmp_path / "a.onnx", "--format", "onnx", "--model", "gMLP_Ti")
+
+
+def test_files_are_measured_beside_the_models(digits, tmp_path):
+    """ONNX Runtime in floats and in integers, OpenVINO in floats of 32 and 16 bits."""
+    paths = [tmp_path / name for name in ("a.onnx", "b.onnx", "c.xml")]
+    weights = "--weights", str(digits / "model.keras")
+    export.main(["--format", "onnx", "--output", str(paths[0]), *weights])
+    write(paths[1], "--format", "onnx", *weights)
+    export.main(["--format", "openvino", "--output", str(paths[2]), *weights])
+    options = ["--models", "gMLP_Ti(depth=1, dim=8, ffn_dim=16)", "--image_sizes", "32"]
+    options += ["--precisions", "float32", "mixed_bfloat16", "--modes", "inference"]
+    options += ["--backends", "torch", "--no_peers", "--rounds", "1", "--matrix_size", "32"]
+    files = [str(path) for path in paths]
+    benchmark.main([*options, "--files", *files, "--run_dir", str(tmp_path / "run")])
+    rows = json.loads((tmp_path / "run" / "benchmark.json").read_text())["rows"]
+    found = [
+        (row["label"], row["group"].split(", ")[2], row["size"]) for row in rows if row["source"]
+    ]
+    assert found == [
+        ("a.onnx, onnxruntime, float32", "float32", 8),
+        ("c.xml, openvino, float32", "float32", 8),
+        ("b.onnx, onnxruntime, int8", "mixed_bfloat16", 8),
+        ("c.xml, openvino, mixed_bfloat16", "mixed_bfloat16", 8),
+    ]
+    assert all(row["examples_per_second"] > 0 for row in rows)
+
+
+def test_files_without_a_card_are_refused(tmp_path):
+    with pytest.raises(SystemExit, match="--files takes onnx and openvino files of recipes.export"):
+        exported.card_of(tmp_path / "a.onnx")
+    (tmp_path / "a.tflite.json").write_text('{"format": "litert", "quantized": null}')
+    with pytest.raises(SystemExit, match="KeyError: 'litert'"):
+        exported.card_of(tmp_path / "a.tflite")
