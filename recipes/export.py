@@ -10,9 +10,9 @@ The batch stays free, and so does the length of texts. The file is run in its ow
 of two sizes, and thrown away if it computes something else. A JSON file beside it says what the
 model takes. Which backend of Keras can write which format is in `recipes/README.md`.
 
-With --quantize int8 the matrix products are of integers of 8 bits. The model must lie in the folder
-of the run that trained it: its training data are what is calibrated on, and its test data say what
-was lost; nothing is left if that is more than --most_lost.
+With --quantize int8 the matrix products are of integers of 8 bits. A model in the folder of the run
+that trained it is calibrated on the run's training data, and its test data say what was lost;
+nothing is left if that is more than --most_lost. Any image model can be calibrated on --photos.
 """
 
 import dataclasses
@@ -49,6 +49,8 @@ class Config:
     backend: Literal["tensorflow", "jax", "torch"] | None = None
     # int8: matrix products of integers of 8 bits, for onnx and openvino.
     quantize: Literal["int8"] | None = None
+    # Folder of photos to calibrate int8 on. None: the data of the model's run.
+    photos: str | None = None
     # Points of the score in a hundred that int8 may lose.
     most_lost: NonNegative = 0.5
 
@@ -73,6 +75,8 @@ def checked(card):
     same = f"{card['runtime']} computes the same, to {card['error']:.0e} of the largest output"
     if not card["quantized"]:
         return f"{same}."
+    if not card["quantized"]["after"]:
+        return f"Before {card['quantized']['to']}, {same}; what it loses was not measured."
     scores = (
         f"{name} {card['quantized']['before'][name]:.2%}, then {score:.2%}"
         for name, score in card["quantized"]["after"].items()

@@ -1,46 +1,52 @@
-"""The examples that a model is quantized with, and its score: those of the run that trained it."""
+"""The examples that a model is quantized with, and its score."""
 
 import dataclasses
 import importlib
 import pathlib
+import random
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from keras_gimlp import applications
 from recipes.common import files
 
-EXAMPLES = 320  # of the training set, at most
+EXAMPLES = 320  # at most
 BATCH = 32
+PHOTOS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+SIZE = 224  # where a model takes any
 
 
 @dataclasses.dataclass(frozen=True)
-class RunData:
-    """Data of a run.
+class Calibration:
+    """What a model is quantized with.
 
     Attributes:
-        examples: Function that returns an iterator over batches of training examples, dictionaries
-            of the model's inputs.
+        examples: Function that returns an iterator over batches of examples, dictionaries of the
+            model's inputs: always the same.
         score: Function from one that computes the model, from such a dictionary to a list of
-            outputs, to a dictionary of scores on all test examples, the first the main one.
+            outputs, to a dictionary of scores between 0 and 1 on all test examples.
     """
 
     examples: Callable[[], Iterator[dict]]
     score: Callable[[Callable], dict]
 
 
-def load(model, path, of):
-    """Returns the `RunData` of a model in the folder of its run, or ends the program.
+def load(model, source, of):
+    """Returns the `Calibration` that a model is to be quantized with, or ends the program.
 
     Args:
         model: The Keras model.
-        path: Path of its file or preset.
+        source: The configuration of the recipe, which says where the model came from.
         of: Its `Signature`.
     """
-    record = pathlib.Path(path).expanduser().parent / "config.json"
+    if source.photos:
+        return photos(source, of)
+    record = pathlib.Path(source.preset or source.weights or "").expanduser().parent / "config.json"
     if not record.exists():
         raise SystemExit(
-            "int8 is calibrated on the data of the run that trained the model, and tested there: "
-            f"--weights or --preset must lie in the folder of a run. There is no {record}"
+            "int8 is calibrated on the data of the run that trained the model, in whose folder "
+            "--weights or --preset must lie, or on a folder of --photos."
         )
     config = files.read_json(record).get("config", {})
     if "image_size" in config:
@@ -61,13 +67,13 @@ def options(config, module):
 
 
 def images(config, of):
-    """Returns the `RunData` of a run of `recipes.image_classification`."""
+    """Returns the `Calibration` of a run of `recipes.image_classification`."""
     from recipes.images import datasets, models
 
     data = datasets.load(config.data, config.data_dir, config.train_split, config.test_split)
     preprocess = models.preprocessing(config, data.channels)
     config = dataclasses.replace(config, batch_size=BATCH)
-    drawn = data.train.shuffle(config.shuffle_buffer, seed=0).take(EXAMPLES)
+    drawn = shuffled(data.train, config.shuffle_buffer)
     size = min(EXAMPLES, data.train_size) // BATCH * BATCH
     plain = dataclasses.replace(data, test=drawn, test_size=size)  # nothing is augmented
     (name,) = (x.name for x in of.inputs)
@@ -84,11 +90,39 @@ def images(config, of):
             total += float(np.sum(weights))
         return {"accuracy": right / total}
 
-    return RunData(examples, score)
+    return Calibration(examples, score)
+
+
+def photos(source, of):
+    """Returns the `Calibration` of a folder of photos, which says nothing of scores."""
+    folder = pathlib.Path(source.photos).expanduser()
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTOS)
+    if of.kinds is not None or not found:
+        raise SystemExit(
+            f"--photos must be a folder of photos ({', '.join(PHOTOS)}), for an image model. "
+            f"Received: {source.photos}"
+        )
+    (given,) = of.inputs
+    size = tuple(SIZE if isinstance(n, str) else n for n in given.shape[1:3])
+    weights = None if source.model is None else source.weights
+    transform = applications.image_transform(weights, source.model, size)
+    drawn = random.Random(0).sample(found, min(EXAMPLES, len(found)))
+
+    def examples():
+        from PIL import Image
+
+        for start in range(0, len(drawn), BATCH):
+            batch = []
+            for path in drawn[start : start + BATCH]:
+                with Image.open(path) as photo:
+                    batch.append(transform(photo))
+            yield {given.name: np.stack(batch)}
+
+    return Calibration(examples, lambda compute: {})
 
 
 def texts(config, model, of):
-    """Returns the `RunData` of a run of `recipes.glue`."""
+    """Returns the `Calibration` of a run of `recipes.glue`."""
     from recipes.text import glue_tasks
 
     data = glue_tasks.load(config)
@@ -98,7 +132,7 @@ def texts(config, model, of):
             yield {given.name: np.asarray(x[given.name], given.dtype) for given in of.inputs}
 
     def examples():
-        return batches(data.train.shuffle(data.size, seed=0).take(EXAMPLES))
+        return batches(shuffled(data.train, data.size))
 
     def score(compute):
         outputs = {
@@ -107,4 +141,9 @@ def texts(config, model, of):
         }
         return data.score(outputs)
 
-    return RunData(examples, score)
+    return Calibration(examples, score)
+
+
+def shuffled(examples, buffer):
+    """Returns some examples of a `tf.data.Dataset`, the same each time."""
+    return examples.shuffle(buffer, seed=0, reshuffle_each_iteration=False).take(EXAMPLES)

@@ -8,25 +8,22 @@ import contextlib
 import logging
 import warnings
 
-from recipes.deployment import calibration
 
-
-def quantize(model, of, form, path, source):
-    """Quantizes a file on the data of the model's run, beside the folder that it is in.
+def quantize(data, of, form, path, source):
+    """Quantizes a file, beside the folder that it is in.
 
     Ends the program if it loses more of its score than it may.
 
     Args:
-        model: The Keras model.
-        of: Its `Signature`.
+        data: The `Calibration`.
+        of: The `Signature` of the model.
         form: The `Format`.
         path: Path of the file.
-        source: The recipe's configuration, which says where the model came from.
+        source: The recipe's configuration.
 
     Returns:
         The path of the new file, and a dictionary with the scores before and after.
     """
-    data = calibration.load(model, source.preset or source.weights, of)
     target = path.parent.with_name(source.quantize) / path.name
     target.parent.mkdir()
     form.quantizer(path, target, data.examples)

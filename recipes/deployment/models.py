@@ -3,6 +3,7 @@
 import inspect
 import json
 import pathlib
+import warnings
 
 from recipes import missing
 from recipes.common.command_line import one_of
@@ -63,7 +64,10 @@ def from_preset(preset):
     except ModuleNotFoundError as error:
         raise missing(error) from None
     try:
-        return kind_of(preset).from_preset(str(preset))
+        with warnings.catch_warnings():
+            # KerasHub compiles what it loads, and misses the optimizer's state in the file.
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
+            return kind_of(preset).from_preset(str(preset))
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise SystemExit(f"--preset cannot be loaded: {error}") from error
 

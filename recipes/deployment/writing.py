@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from recipes.common import files
-from recipes.deployment import cards, int8, signature
+from recipes.deployment import calibration, cards, int8, signature
 
 # The sizes of the inputs that are compared: not those that the model was traced with.
 TRIALS = (
@@ -30,6 +30,7 @@ def write(model, form, path, source):
     """
     check_precision(model)
     of = signature.signature_of(model)
+    data = calibration.load(model, source, of) if source.quantize else None
     card_path = path.with_name(f"{path.name}.json")
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
@@ -43,7 +44,7 @@ def write(model, form, path, source):
                 )
             quantized = None
             if source.quantize:
-                unfinished, quantized = int8.quantize(model, of, form, unfinished, source)
+                unfinished, quantized = int8.quantize(data, of, form, unfinished, source)
             card = cards.card_of(model, of, form, unfinished, source)
             card |= {"error": error, "quantized": quantized}
             move(unfinished.parent.iterdir(), card_path)
