@@ -6,8 +6,9 @@ Importing this package needs `keras` and the backend that `KERAS_BACKEND` names,
 from keras_gimlp import applications as applications
 from keras_gimlp import distribution as distribution
 from keras_gimlp import layers as layers
+from keras_gimlp import optimizers as optimizers
 from keras_gimlp import weights as weights
 from keras_gimlp.rematerialization import rematerialize as rematerialize
 
-__all__ = ["applications", "distribution", "layers", "rematerialize", "weights"]
+__all__ = ["applications", "distribution", "layers", "optimizers", "rematerialize", "weights"]
 __version__ = "0.1.0"

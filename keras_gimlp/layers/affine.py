@@ -1,6 +1,7 @@
 """The affine transformation of the channels in ResMLP."""
 
 import keras
+from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
@@ -57,8 +58,14 @@ class Affine(keras.layers.Layer):
         self.beta = self.add_weight(shape, "zeros", name="beta") if self.use_bias else None
 
     def call(self, inputs):
-        scaled = inputs * self.alpha
-        return scaled + self.beta if self.use_bias else scaled
+        if not self.use_bias:
+            return inputs * self.alpha
+        if keras.backend.backend() == "torch":
+            import torch
+
+            alpha, beta = (ops.convert_to_tensor(x) for x in (self.alpha, self.beta))
+            return torch.addcmul(beta, inputs, alpha)  # in one pass
+        return inputs * self.alpha + self.beta
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+import keras_gimlp
+
 # What a variable is, the last part of its path says: these are biases, parameters of normalizations
 # and scales of channels, whatever their rank.
 NOT_DECAYED = ("bias", "beta", "gamma", "alpha", "scale")
@@ -29,7 +31,7 @@ def adamw(model, learning_rate, options, **kwargs):
             learning_rate, clip_norm=options.clip_norm, **arguments, **kwargs
         )
     else:
-        optimizer = keras.optimizers.AdamW(
+        optimizer = keras_gimlp.optimizers.AdamW(
             learning_rate, global_clipnorm=options.clip_norm, **arguments, **kwargs
         )
     optimizer.exclude_from_weight_decay(

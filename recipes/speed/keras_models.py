@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gimlp import applications, rematerialize
+from keras_gimlp import applications, optimizers, rematerialize
 from recipes.common import counting
 from recipes.speed import inputs, subjects
 
@@ -36,7 +36,7 @@ def prepare(subject):
     if remat:
         rematerialize(model)
     model.compile(
-        optimizer="adamw",
+        optimizer=optimizers.AdamW(),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=subject.compiled,
     )
