@@ -15,8 +15,11 @@ class AdamW(keras.optimizers.AdamW):
     """A `keras.optimizers.AdamW` that on PyTorch updates weights and moments in one pass.
 
     It takes what `keras.optimizers.AdamW` takes and computes the same. On PyTorch, Keras' own goes
-    over the weights a dozen times and needs three times their memory for what lies between. On the
-    other backends, where the compiler joins the passes, it is Keras' own.
+    over the weights ten times, with three copies of them in between. On the other backends, where
+    the compiler joins the passes, this is Keras' own.
+
+    On PyTorch, the moments of bfloat16 weights are corrected in float32. Keras corrects them in
+    bfloat16, where 0.999 is 1 and nothing is left of an update.
 
     Args:
         *args, **kwargs: Arguments of `keras.optimizers.AdamW`. With `amsgrad=True`, the update is

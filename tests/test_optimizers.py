@@ -42,7 +42,7 @@ def updated(optimizer, steps=4, dtype="float32"):
         {"use_ema": True, "ema_momentum": 0.5},
         {"amsgrad": True},
     ],
-    ids=str,
+    ids=["defaults", "other rates", "schedule", "clipped, accumulated", "average", "amsgrad"],
 )
 def test_weights_and_moments_are_those_of_keras(options):
     expected, found = (updated(cls(**{"learning_rate": 0.1} | options)) for cls in OPTIMIZERS)

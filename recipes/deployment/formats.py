@@ -128,7 +128,10 @@ FORMATS = {
     "tf_saved_model": Format(
         "TensorFlow",
         {"tensorflow": "tensorflow_graph.write"},
-        {"jax": JAX, "torch": "only TensorFlow writes its own format"},
+        {
+            "jax": f"{JAX}, and TensorFlow 2.21 cannot read its erf",
+            "torch": "only TensorFlow writes its own format",
+        },
         read_saved_model,
     ),
     "torch": Format(

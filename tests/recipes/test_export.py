@@ -45,8 +45,10 @@ MODELS = {
     "CycleMLP, images of any size": lambda: tiny("CycleMLP", classes=5, **ANY_SIZE),
     "giCycleMLP, feature maps": lambda: tiny("giCycleMLP", **PYRAMID),
     "giBERT": gi_bert,
-    # One layer is KerasHub's own.
-    "giDeBERTaV3": lambda: applications.giDeBERTaV3(**ENCODER | {"num_layers": 2}, gated_layers=1),
+    # One layer is KerasHub's own, and some tokens are further apart than half a bucket.
+    "giDeBERTaV3": lambda: applications.giDeBERTaV3(
+        **ENCODER | {"num_layers": 2, "bucket_size": 8}, gated_layers=1
+    ),
     "gMLP text": gmlp,
     "aMLP text": lambda: gmlp(attention_dim=4),
     "gMLP text of one length": lambda: gmlp(spatial="dense"),

@@ -521,7 +521,10 @@ def test_private_names_of_keras_and_keras_hub_are_as_they_were():
             encoder._self_attention_layer,
             (*projections, "_compute_attention", "_compute_attention_mask"),
         ),
-        (deberta._self_attention_layer, (*projections, "_position_dropout_layer", "_get_rel_pos")),
+        (
+            deberta._self_attention_layer,
+            (*projections, "_position_dropout_layer", "_make_log_bucket_position"),
+        ),
         (deberta._self_attention_layer, ("_masked_softmax", "_attn_dropout_layer", "scale_factor")),
         (
             keras_hub.models.DebertaV3Backbone(**SIZES),
