@@ -46,8 +46,8 @@ package: .venv-package/installed
 	mkdir -p $(PACKAGE)
 	tar -xf dist/*.tar.gz --strip-components 1 --exclude '*/keras_gimlp' --directory $(PACKAGE)
 	$(PYTHON) -m venv $(PACKAGE)/.venv
-	@echo "Installing the wheel, Keras and JAX ..."
-	$(PACKAGE)/.venv/bin/python $(INSTALL) "$$(echo dist/*.whl)[jax]" pytest
+	@echo "Installing the wheel, Keras, JAX and Pillow ..."
+	$(PACKAGE)/.venv/bin/python $(INSTALL) "$$(echo dist/*.whl)[jax]" pytest pillow
 	for folder in tests recipes; do diff -r -x __pycache__ $$folder $(PACKAGE)/$$folder; done
 	diff -r -x __pycache__ keras_gimlp $(PACKAGE)/.venv/lib/python*/site-packages/keras_gimlp
 	cd $(PACKAGE); env -u PYTHONPATH KERAS_BACKEND=jax .venv/bin/python -m pytest $(ARGS) \

@@ -71,6 +71,7 @@ class ImageTransform:
 
     Raises:
         ValueError: If an array does not hold bytes or has another shape.
+        ModuleNotFoundError: If Pillow is not installed, outside of tf.data.
     """
 
     height: int
@@ -92,8 +93,12 @@ class ImageTransform:
 
     def resize_photo(self, photo):
         """Returns pixels from 0 to 255 as an array of float32."""
-        from PIL import Image
-
+        try:
+            from PIL import Image
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "Outside of tf.data, photos are resized by Pillow: pip install pillow"
+            ) from error
         if not isinstance(photo, Image.Image):
             photo = Image.fromarray(check_bytes(np.asarray(photo)))
         photo = photo.convert("RGB")

@@ -1,6 +1,7 @@
 """What a photo becomes before a model sees it, beside what timm makes of it."""
 
 import functools
+import sys
 
 import numpy as np
 import pytest
@@ -95,3 +96,9 @@ def test_grey_photos_get_three_channels():
 def test_sizes_are_positive(size):
     with pytest.raises(ValueError, match="positive"):
         applications.image_transform(size=size)
+
+
+def test_without_pillow_its_name_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ModuleNotFoundError, match="resized by Pillow: pip install pillow"):
+        applications.image_transform()(np.zeros((8, 8, 3), "uint8"))
