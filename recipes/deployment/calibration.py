@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_gimlp import applications
 from recipes.common import files
+from recipes.deployment import cards
 
 EXAMPLES = 320  # at most
 BATCH = 32
@@ -72,14 +73,15 @@ def images(config, of):
 
     data = datasets.load(config.data, config.data_dir, config.train_split, config.test_split)
     preprocess = models.preprocessing(config, data.channels)
-    config = dataclasses.replace(config, batch_size=BATCH)
+    batch = min(BATCH, data.train_size)
+    config = dataclasses.replace(config, batch_size=batch)
     drawn = shuffled(data.train, config.shuffle_buffer)
-    size = min(EXAMPLES, data.train_size) // BATCH * BATCH
+    size = min(EXAMPLES, data.train_size) // batch * batch
     plain = dataclasses.replace(data, test=drawn, test_size=size)  # nothing is augmented
     (name,) = (x.name for x in of.inputs)
 
     def examples():
-        for x, *_ in datasets.test_batches(plain, config, preprocess).take(size // BATCH):
+        for x, *_ in datasets.test_batches(plain, config, preprocess).take(size // batch):
             yield {name: np.asarray(x)}
 
     def score(compute):
@@ -97,15 +99,15 @@ def photos(source, of):
     """Returns the `Calibration` of a folder of photos, which says nothing of scores."""
     folder = pathlib.Path(source.photos).expanduser()
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTOS)
-    if of.kinds is not None or not found:
+    given = of.inputs[0]
+    if of.kinds is not None or given.shape[-1] != 3 or not found:
         raise SystemExit(
-            f"--photos must be a folder of photos ({', '.join(PHOTOS)}), for an image model. "
-            f"Received: {source.photos}"
+            f"--photos must be a folder of photos ({', '.join(PHOTOS)}), for a model of images of "
+            f"3 channels. Received: {source.photos}"
         )
-    (given,) = of.inputs
-    size = tuple(SIZE if isinstance(n, str) else n for n in given.shape[1:3])
-    weights = None if source.model is None else source.weights
-    transform = applications.image_transform(weights, source.model, size)
+    height, width = (SIZE if isinstance(n, str) else n for n in given.shape[1:3])
+    transform = cards.transform_of(source) or applications.image_transform()
+    transform = dataclasses.replace(transform, height=height, width=width)
     drawn = random.Random(0).sample(found, min(EXAMPLES, len(found)))
 
     def examples():

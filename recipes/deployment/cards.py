@@ -24,7 +24,7 @@ def card_of(model, of, form, path, source):
         path: Path of the file or folder.
         source: The recipe's configuration, which says where the model came from.
     """
-    parts = sorted(p for p in [path, *path.parent.rglob("*")] if p.is_file())
+    parts = sorted(p for p in path.parent.rglob("*") if p.is_file())
     return {
         "model": source.model or model.name,
         "source": {"weights": source.weights, "preset": source.preset},
@@ -37,8 +37,8 @@ def card_of(model, of, form, path, source):
         "preprocessing": preprocessing(model, of, source),
         "parameters": model.count_params(),
         "vocabulary_size": of.kinds,
-        "bytes": sum(p.stat().st_size for p in set(parts)),
-        "sha256": {str(p.relative_to(path.parent)): sha256(p) for p in dict.fromkeys(parts)},
+        "bytes": sum(p.stat().st_size for p in parts),
+        "sha256": {str(p.relative_to(path.parent)): sha256(p) for p in parts},
         "versions": versions(form, source.quantize),
     }
 
@@ -55,17 +55,10 @@ def preprocessing(model, of, source):
             "vocabulary_size": tokenizer.vocabulary_size(),
             "sequence_length": preprocessor.sequence_length,
         }
-    height, width, channels = of.inputs[0].shape[1:]
-    trained = config_of_run(source.weights)
-    if trained is not None:  # by `image_classification`
-        scale = applications.image_transform(
-            trained["preprocessing"] or trained["weights"], trained["model"]
-        )
-        scale = dataclasses.replace(scale, crop=trained["test_crop"], interpolation="bicubic")
-    elif source.weights is None or source.weights.endswith(".keras"):
+    scale = transform_of(source)
+    if scale is None:
         return None
-    else:
-        scale = applications.image_transform(source.weights, source.model)
+    height, width, channels = of.inputs[0].shape[1:]
     return {
         "height": height,
         "width": width,
@@ -74,6 +67,19 @@ def preprocessing(model, of, source):
         "mean": scale.mean[:channels],
         "deviation": scale.deviation[:channels],
     }
+
+
+def transform_of(source):
+    """Returns the `ImageTransform` of an image model, `None` if nothing says which it is."""
+    trained = config_of_run(source.weights)
+    if trained is not None:  # by `image_classification`
+        scale = applications.image_transform(
+            trained["preprocessing"] or trained["weights"], trained["model"]
+        )
+        return dataclasses.replace(scale, crop=trained["test_crop"], interpolation="bicubic")
+    if source.weights is None or source.weights.endswith(".keras"):
+        return None
+    return applications.image_transform(source.weights, source.model)
 
 
 def config_of_run(weights):

@@ -36,7 +36,7 @@ class Format:
     tolerance: float = 1e-5
     quantizer: Callable | None = None
 
-    def needs(self, backend, quantize=None):
+    def needs(self, backend, quantize):
         """Returns the modules that writing and reading it take."""
         parts = ("", backend, *([quantize] if quantize else []))
         return (backend, *(name for part in parts for name in self.modules.get(part, ())))
@@ -53,11 +53,11 @@ def read_onnx(path, of):
     return lambda inputs: session.run(None, inputs)
 
 
-def read_openvino(path, of):
+def read_openvino(path, of, precision="f32"):
     import openvino
 
     # By default it computes in bfloat16 where the processor can.
-    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": precision})
     return lambda inputs: [compiled(inputs)[output] for output in compiled.outputs]
 
 

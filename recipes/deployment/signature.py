@@ -88,7 +88,7 @@ AXES |= dict.fromkeys(("token_ids", "segment_ids", "padding_mask"), ("batch", "t
 def signature_of(model):
     """Returns the `Signature` of a functional model of this package, or ends the program."""
     try:
-        tensors = model.input if isinstance(model.input, dict) else {"images": model.inputs[0]}
+        tensors = model.input if isinstance(model.input, dict) else {"images": model.input}
         inputs = tuple(input_of(model, name, tensor) for name, tensor in tensors.items())
     except (AttributeError, KeyError, ValueError) as error:
         raise SystemExit(
@@ -125,9 +125,8 @@ def names_of(outputs):
 
 def call(model, inputs):
     """Returns the outputs of a model in a tuple, from its inputs by name."""
-    if not isinstance(model.input, dict):  # a tensor, or a list of one
-        inputs = keras.tree.pack_sequence_as(model.input, [*inputs.values()])
-    outputs = model(inputs, training=False)
+    x = inputs if isinstance(model.input, dict) else next(iter(inputs.values()))
+    outputs = model(x, training=False)
     return tuple(keras.tree.flatten(outputs))
 
 

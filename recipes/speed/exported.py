@@ -5,10 +5,12 @@ import pathlib
 
 import numpy as np
 
+from recipes.deployment import formats
 from recipes.speed import subjects
 
-# What OpenVINO computes in; it chooses itself what lies between products of integers.
-HINTS = {"float32": "f32", "mixed_bfloat16": "bf16", "int8": None}
+# What OpenVINO computes in; between products of integers, as it does by default on processors of
+# 16 bits.
+HINTS = {"float32": "f32", "mixed_bfloat16": "bf16", "int8": "bf16"}
 
 
 def load_library():
@@ -23,9 +25,9 @@ def card_of(path):
         library = subjects.RUNTIMES[found["format"]]
         return found | {"library": library, "int8": bool(found["quantized"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        formats = " and ".join(subjects.RUNTIMES)
+        known = " and ".join(subjects.RUNTIMES)
         raise SystemExit(
-            f"--files takes {formats} files of recipes.export, with the card beside them. "
+            f"--files takes {known} files of recipes.export, with the card beside them. "
             f"Received: {path} ({type(error).__name__}: {error})"
         ) from None
 
@@ -34,8 +36,10 @@ def prepare(subject):
     """Returns a function that computes a batch, and what is to be known about the model."""
     card = card_of(subject.model)
     inputs = {x["name"]: example(x, subject, card) for x in card["inputs"]}
-    open_file = {subjects.ONNX_RUNTIME: open_onnx, subjects.OPENVINO: open_openvino}
-    compute = open_file[subject.library](subject)
+    if subject.library == subjects.OPENVINO:
+        compute = formats.read_openvino(subject.model, None, HINTS[subject.precision])
+    else:
+        compute = formats.read_onnx(subject.model, None)
     return lambda: compute(inputs), {"parameters": card["parameters"], "macs": None}
 
 
@@ -51,19 +55,3 @@ def example(x, subject, card):
     if x["name"] == "token_ids":
         return rng.integers(card["vocabulary_size"], size=shape).astype(x["dtype"])
     return (np.ones if x["name"] == "padding_mask" else np.zeros)(shape, x["dtype"])
-
-
-def open_onnx(subject):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(subject.model, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(None, inputs)
-
-
-def open_openvino(subject):
-    import openvino
-
-    hint = HINTS[subject.precision]
-    options = {"INFERENCE_PRECISION_HINT": hint} if hint else {}
-    compiled = openvino.Core().compile_model(subject.model, "CPU", options)
-    return lambda inputs: compiled(inputs)

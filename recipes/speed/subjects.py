@@ -19,7 +19,7 @@ LIBRARIES = ("keras_gimlp", "keras_hub", "timm", "torchvision", "g_mlp_pytorch")
 OURS, KERAS_HUB, TIMM, TORCHVISION, G_MLP = LIBRARIES
 # Runtimes of exported files, by format.
 RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
-ONNX_RUNTIME, OPENVINO = RUNTIMES.values()
+OPENVINO = RUNTIMES["openvino"]
 # timm's models of the same architecture and parameters.
 TIMM_NAMES = {
     **{"gMLP_Ti": "gmlp_ti16_224", "gMLP_S": "gmlp_s16_224", "gMLP_B": "gmlp_b16_224"},

@@ -59,29 +59,27 @@ EAGER, COMPILED = {"compiled": False}, {"compiled": True}
 
 
 def ours(model, *conditions):
-    return having(OURS, model, conditions)
+    return having(conditions, library=OURS, model=model)
 
 
 def timm(model, *conditions):
-    return having(TIMM, TIMM_NAMES[model], conditions)
+    return having(conditions, library=TIMM, model=TIMM_NAMES[model])
 
 
 def exported(model, *conditions):
-    found = having(tuple(RUNTIMES.values()), None, conditions) | {"source": model}
-    return {key: value for key, value in found.items() if key != "model"}
+    return having(conditions, library=tuple(RUNTIMES.values()), source=model)
 
 
 def deformable(model, *conditions):
-    return having(TORCHVISION, model, conditions)
+    return having(conditions, library=TORCHVISION, model=model)
 
 
 def plain(model, *conditions):
-    return having(KERAS_HUB, model, conditions)
+    return having(conditions, library=KERAS_HUB, model=model)
 
 
-def having(library, model, conditions):
+def having(conditions, **found):
     """Returns what a row has that is about a model of a library in a case."""
-    found = {"library": library, "model": model}
     for condition in conditions:
         found |= condition
     return found

@@ -140,6 +140,17 @@ def test_free_sizes_have_names_in_onnx(tmp_path):
 
 
 @pytest.mark.backends("torch")
+def test_gelu_is_one_that_runtimes_join_with_the_product_before_it(tmp_path):
+    import onnx
+
+    path = tmp_path / "model.onnx"
+    writing.write(model_of("gMLP"), FORMATS["onnx"], path, source_of("onnx"))
+    found = {node.op_type for node in onnx.load(path).graph.node}
+    assert found & {"Gelu", "Erf"}
+    assert not found & {"Abs", "Sign", "Where"}  # of the form for torch.compile
+
+
+@pytest.mark.backends("torch")
 def test_onnx_that_is_too_large_for_one_file_has_its_weights_beside_it(tmp_path, monkeypatch):
     monkeypatch.setattr(signature, "LARGEST", 0)
     card = writing.write(model_of("gMLP"), FORMATS["onnx"], tmp_path / "a.onnx", source_of("onnx"))
