@@ -146,15 +146,8 @@ DESCRIPTIONS = [
         mixes_any_length=True,
     ),
     Description(layers.AttentionFreeConvolution, CONVOLVED, IMAGES),
-    *(
-        Description(
-            layers.AttentionFreeConvolution,
-            CONVOLVED | {"causal": causal},
-            TOKENS,
-            takes_mask=True,
-            mixes_any_length=True,
-        )
-        for causal in (False, True)
+    Description(
+        layers.AttentionFreeConvolution, CONVOLVED, TOKENS, takes_mask=True, mixes_any_length=True
     ),
     *(
         Description(

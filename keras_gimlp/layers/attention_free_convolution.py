@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_gimlp.layers.composite import CompositeLayer
 from keras_gimlp.layers.dense import Dense
-from keras_gimlp.layers.exponential_mean import NONE, exponential_mean, spread
+from keras_gimlp.layers.exponential_mean import exponential_mean, spread
 from keras_gimlp.layers.spatial_projection import mix_tokens
 
 
@@ -29,8 +29,6 @@ class AttentionFreeConvolution(CompositeLayer):
     Args:
         num_heads: Integer, number of heads, which divides the number of channels.
         kernel_size: Odd integer, number of positions that a kernel reaches along each axis.
-        causal: Whether a position's mean is over itself and those before it, for sequences.
-            Defaults to `False`.
         epsilon: Float, added to the variance of a kernel. Defaults to `1e-5`.
         kernel_initializer: Initializer of the kernels. Defaults to `None`, a normal distribution
             with standard deviation 1.
@@ -49,8 +47,7 @@ class AttentionFreeConvolution(CompositeLayer):
 
     Raises:
         ValueError: If `num_heads` or `kernel_size` is not a positive integer, `kernel_size` is
-            even, the inputs are not of rank 3 or 4 with known channels that `num_heads` divides, or
-            images are to be mixed causally.
+            even, or the inputs are not of rank 3 or 4 with known channels that `num_heads` divides.
 
     Differences from the paper:
         It adds to a convolution with `exp(w) - 1` the sum over all positions, which is the same in
@@ -58,7 +55,8 @@ class AttentionFreeConvolution(CompositeLayer):
         `exp(w)`, and the sum over the positions beyond. What the paper leaves open: the kernel's
         initial values, whether the deviation is that of a sample (here it is not), `epsilon`,
         biases of the projections (here they have them), and masks. Sums are computed in float32,
-        exact for keys and position biases that each differ by up to 160.
+        exact for keys and position biases that each differ by up to 160. There is no causal form
+        here, as there is none in its experiments: for text there is `AttentionFreeMixing`.
 
     Example:
 
@@ -79,7 +77,6 @@ class AttentionFreeConvolution(CompositeLayer):
         self,
         num_heads,
         kernel_size,
-        causal=False,
         *,
         epsilon=1e-5,
         kernel_initializer=None,
@@ -99,7 +96,6 @@ class AttentionFreeConvolution(CompositeLayer):
             )
         self.num_heads = num_heads
         self.kernel_size = kernel_size
-        self.causal = causal
         self.epsilon = epsilon
         self.kernel_initializer = keras.initializers.get(
             kernel_initializer or keras.initializers.RandomNormal(stddev=1.0)
@@ -115,11 +111,6 @@ class AttentionFreeConvolution(CompositeLayer):
                 "`AttentionFreeConvolution` needs `inputs` of shape (batch, height, width, "
                 "channels) or (batch, tokens, channels) with known channels that `num_heads` "
                 f"divides. Received: inputs.shape={tuple(input_shape)}, num_heads={self.num_heads}"
-            )
-        if self.causal and rank == 4:
-            raise ValueError(
-                "`causal` needs `inputs` of shape (batch, tokens, channels): an image has no "
-                f"order. Received: causal=True, inputs.shape={tuple(input_shape)}"
             )
         self.input_spec = keras.layers.InputSpec(ndim=rank, axes={rank - 1: channels})
         units = 2 * channels + self.num_heads
@@ -159,9 +150,6 @@ class AttentionFreeConvolution(CompositeLayer):
         variance = ops.mean(ops.square(self.kernel - middle), axis=(0, 1))
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
         w = (self.kernel - middle) * scale + self.beta
-        if self.causal:
-            places = ops.reshape(ops.arange(self.kernel_size), (-1, 1, 1))
-            w = ops.where(places <= self.kernel_size // 2, w, NONE)
         largest = ops.stop_gradient(ops.maximum(ops.amax(w, axis=(0, 1)), 0.0))  # beyond it is 0
         return w - largest, -largest
 
@@ -181,13 +169,11 @@ class AttentionFreeConvolution(CompositeLayer):
         """
         _, height, width, channels = ops.shape(x)
         reach = self.kernel_size // 2
-        away = distances(x[0, :, 0, 0])
-        away = away if self.causal else ops.abs(away)  # those after count nowhere
-        beyond = ops.cast(away > reach, x.dtype)
+        beyond = ops.cast(distances(x[0, :, 0, 0]) > reach, x.dtype)
         total = ops.expand_dims(mix_tokens(beyond, ops.sum(x, axis=2)), 2)  # (B, H, 1, C)
-        if self.kernel.shape[1] == 1:
+        if self.input_spec.ndim == 3:
             return total
-        beside = ops.cast(ops.abs(distances(x[0, 0, :, 0])) > reach, x.dtype)
+        beside = ops.cast(distances(x[0, 0, :, 0]) > reach, x.dtype)
         beside = ops.reshape(ops.matmul(beside, x), (-1, height, width * channels))
         return total + ops.reshape(mix_tokens(1 - beyond, beside), ops.shape(x))
 
@@ -199,7 +185,6 @@ class AttentionFreeConvolution(CompositeLayer):
             **super().get_config(),
             "num_heads": self.num_heads,
             "kernel_size": self.kernel_size,
-            "causal": self.causal,
             "epsilon": self.epsilon,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "gamma_initializer": keras.initializers.serialize(self.gamma_initializer),
@@ -208,7 +193,7 @@ class AttentionFreeConvolution(CompositeLayer):
 
 
 def distances(line):
-    """Returns `t - s` for the positions of a line of values, of shape `(size, size)`."""
+    """Returns `|t - s|` for the positions of a line of values, of shape `(size, size)`."""
     # Counted, since a range of an unknown size becomes a constant where PyTorch is traced.
     places = ops.cumsum(ops.ones_like(line))
-    return ops.expand_dims(places, 1) - ops.expand_dims(places, 0)
+    return ops.abs(ops.expand_dims(places, 1) - ops.expand_dims(places, 0))

@@ -148,12 +148,13 @@ class AttentionFreeMixing(CompositeLayer):
             over = ops.cumsum if self.causal else functools.partial(ops.sum, keepdims=True)
             mean = exponential_mean(lambda _, x: over(x, axis=1), k, v, mask=mask)  # (B, N or 1, C)
         else:
-            w = self.biases(ops.shape(inputs)[1])
+            check_tokens(inputs.shape, self.sequence_length)
+            w = self.biases(ops.shape(inputs)[1], mask)
             mean = exponential_mean(mix_tokens, k, v, w, mask)  # (B, N, C)
         return self.projection(ops.sigmoid(q) * ops.cast(mean, q.dtype))
 
-    def biases(self, tokens):
-        """Returns `w` less the largest value of each row, of shape `(tokens, tokens)`."""
+    def biases(self, tokens, mask):
+        """Returns `w` less the largest value of each row, of shape `(..., tokens, tokens)`."""
         if self.bias_dim is None:
             w = self.factors[0][:tokens, :tokens]
         else:
@@ -163,9 +164,13 @@ class AttentionFreeMixing(CompositeLayer):
         distances = ops.expand_dims(places, 1) - ops.expand_dims(places, 0)  # t - s
         if self.form == "local":
             w = ops.where(ops.abs(distances) < self.window, w, 0.0)
-        if self.causal:
-            w = ops.where(distances >= 0, w, NONE)
-        return w - ops.stop_gradient(ops.amax(w, axis=1, keepdims=True))
+        if not self.causal:
+            return w - ops.stop_gradient(ops.amax(w, axis=-1, keepdims=True))
+        seen = distances >= 0
+        if mask is not None:  # the largest of a row must be one that counts
+            seen = ops.logical_and(seen, ops.expand_dims(mask, 1))  # (B, N, N)
+        largest = ops.amax(ops.where(seen, w, NONE), axis=-1, keepdims=True)
+        return ops.where(seen, w - ops.stop_gradient(largest), NONE)
 
     def compute_output_shape(self, input_shape):
         if self.form != "simple":

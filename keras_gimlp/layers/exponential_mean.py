@@ -13,6 +13,7 @@ NONE = -1e30  # an exponent of no weight, which other than infinity has differen
 # in units of e^-75, and one of those below. More than 75 would leave too little for the sums.
 SPLIT = -80.0
 NEAR, FAR = 75.0, 10.0  # added to the exponents of the keys
+LEAST = 1.2e-38  # the smallest number of float32 with all its digits, whose inverse is finite
 
 
 def exponential_mean(weigh, keys, values, positions=None, mask=None):
@@ -53,8 +54,10 @@ def exponential_mean(weigh, keys, values, positions=None, mask=None):
         far = keras.tree.map_structure(lambda p: ops.where(p < SPLIT, p - SPLIT, NONE), positions)
         total = sums(NEAR, near) + math.exp(SPLIT + NEAR - FAR) * sums(FAR, far)
     weighted, weights = ops.split(total, [channels], axis=-1)
-    weights = ops.where(weights > 0, weights, 1.0)
-    return weighted / spread(weights, channels)
+    weights = ops.where(weights > LEAST, weights, 1.0)
+    # Both sums in units of the weights, whose square is in the derivative of a quotient.
+    unit = ops.stop_gradient(1 / weights)
+    return weighted * spread(unit, channels) / spread(weights * unit, channels)
 
 
 def hide(exponents, mask):

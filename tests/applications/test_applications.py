@@ -148,6 +148,8 @@ def test_features_without_top_are_those_before_pooling(family):
     x = images(2, 8, 8, 3)
     model = tiny(family, include_top=False)
     features = run(model, x)
+    if family == "AFT":
+        features = features[:, 1:]  # without the class token
     positions = tuple(range(1, features.ndim - 1))
     expected = {"avg": features.mean(positions), "max": features.max(positions)}
     for pooling in expected:
@@ -247,6 +249,9 @@ def test_decode_predictions_wants_the_thousand_classes_of_imagenet():
 @EVERY_FAMILY
 def test_every_trainable_weight_moves_in_one_step(family):
     model = tiny(family, classes=3)
+    for variable in model.trainable_variables:
+        if variable.path.endswith("_mix/gamma"):  # which starts at 0, a factor of the kernel
+            variable.assign(ops.ones_like(variable))
     labels = np.arange(6) % 3
     assert unmoved(model, images(6, 8, 8, 3), labels, "sparse_categorical_crossentropy") == []
 

@@ -11,9 +11,7 @@ from tests.families import EVERY_FAMILY, images, run, tiny
 
 X = images(2, 8, 16, 3)
 SHAPE = {"input_shape": (8, 16, 3)}
-TOKENS = pytest.mark.parametrize(
-    "family", ["gMLP", "aMLP", "MLPMixer", "ResMLP", "AFT", "AFT-conv"]
-)
+TOKENS = pytest.mark.parametrize("family", ["gMLP", "aMLP", "MLPMixer", "ResMLP", "AFT"])
 # The names of the two maps, and the layer that a classifier computes each with.
 ENDS = {
     "gMLP": {"block0": "block0_add", "block1": "block1_add"},

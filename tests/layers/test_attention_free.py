@@ -86,20 +86,19 @@ def test_mixing_equals_the_formula(rng, form, bias_dim, causal, masked):
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(
-    ("shape", "causal", "num_heads", "kernel_size"),
+    ("shape", "num_heads", "kernel_size"),
     [
-        ((6,), False, 2, 3),
-        ((6,), True, 2, 3),
-        ((6,), True, 4, 5),
-        ((6,), False, 4, 13),
-        ((3, 2), False, 2, 3),
-        ((2, 3), False, 4, 1),
-        ((3, 2), False, 1, 5),
+        ((6,), 2, 3),
+        ((6,), 4, 1),
+        ((6,), 4, 13),
+        ((3, 2), 2, 3),
+        ((2, 3), 4, 1),
+        ((3, 2), 1, 5),
     ],
 )
-def test_convolution_equals_the_formula(rng, shape, causal, num_heads, kernel_size, masked):
+def test_convolution_equals_the_formula(rng, shape, num_heads, kernel_size, masked):
     x = rng.normal(size=(2, *shape, 4))
-    layer = layers.AttentionFreeConvolution(num_heads, kernel_size, causal, epsilon=1e-2)
+    layer = layers.AttentionFreeConvolution(num_heads, kernel_size, epsilon=1e-2)
     layer.build(x.shape)
     randomize(layer, rng)
     weights = values_of(layer)
@@ -117,7 +116,7 @@ def test_convolution_equals_the_formula(rng, shape, causal, num_heads, kernel_si
             w = reference.position_biases(kernel, *(shape if len(shape) == 2 else (6, 1)))
             keys = np.repeat(k[:, head : head + 1], 4 // num_heads, axis=1)
             seen = MASK[i] if masked else None
-            means[:, own] = reference.attention_free_means(keys, v[:, own], w, seen, causal)
+            means[:, own] = reference.attention_free_means(keys, v[:, own], w, seen)
         expected = means / (1 + np.exp(-q)) @ W_o + b_o
         np.testing.assert_allclose(outputs[i], expected, rtol=1e-5, atol=1e-5)
 
@@ -127,7 +126,7 @@ def test_convolution_is_the_papers_correction_of_a_sum_over_all_positions(rng):
     layer = layers.AttentionFreeConvolution(1, 3, gamma_initializer="ones")
     layer.build(x.shape)
     passing_through(layer, rng, 3)
-    kernel = ops.convert_to_numpy(layer.kernel)[..., 0]
+    kernel = ops.convert_to_numpy(layer.kernel)[..., 0].astype("float64")
     kernel = reference.standardized(kernel, 1.0, 0.0, layer.epsilon)
     by_convolution = reference.attention_free_convolution_means(x[0, ..., 0], x[0], kernel)
     w = reference.position_biases(kernel, 4, 5)
@@ -137,11 +136,10 @@ def test_convolution_is_the_papers_correction_of_a_sum_over_all_positions(rng):
     np.testing.assert_allclose(2 * run(layer, x)[0], by_convolution, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("causal", [False, True])
-def test_a_new_convolution_weights_positions_by_their_keys_alone(rng, causal):
+def test_a_new_convolution_weights_positions_by_their_keys_alone(rng):
     x = rng.normal(size=(2, 6, 4)).astype("float32")
-    convolution = layers.AttentionFreeConvolution(num_heads=4, kernel_size=3, causal=causal)
-    simple = layers.AttentionFreeMixing("simple", causal=causal)
+    convolution = layers.AttentionFreeConvolution(num_heads=4, kernel_size=3)
+    simple = layers.AttentionFreeMixing("simple")
     expected = run(simple, x)
     convolution.build(x.shape)
     for ours, theirs in (("qkv", simple.qkv), ("projection", simple.projection)):
@@ -190,26 +188,29 @@ def test_mixing_holds_the_largest_keys_where_the_biases_are_least():
     np.testing.assert_allclose(2 * run(layer, x)[0, :, 0], [0.0, 80.0], atol=1e-3)
 
 
-@pytest.mark.parametrize(("shape", "causal"), [((6,), False), ((6,), True), ((3, 2), False)])
-def test_convolution_holds_keys_and_biases_of_80(shape, causal):
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shape", [(6,), (3, 2)])
+def test_convolution_holds_keys_and_biases_of_80(shape, masked):
     for seed in range(5):
         rng = np.random.default_rng(seed)
         x = extremes(rng, 2, *shape, 8)
-        layer = layers.AttentionFreeConvolution(8, 3, causal, gamma_initializer="ones")
+        layer = layers.AttentionFreeConvolution(8, 3, gamma_initializer="ones")
         layer.build(x.shape)
         passing_through(layer, rng, 8)
         wanted = extremes(rng, *layer.kernel.shape)
         layer.kernel.assign(wanted)
         layer.gamma.assign(np.sqrt(wanted.var((0, 1)) + layer.epsilon))
         layer.beta.assign(wanted.mean((0, 1)))
-        outputs = 2 * run(layer, x).reshape(2, 6, 8)
+        mask = MASK.reshape(2, *shape) if masked else None
+        outputs = 2 * run(layer, x, mask=mask).reshape(2, 6, 8)
         for i in range(2):
             flat = x[i].reshape(6, 8)
             for head in range(8):
                 kernel = wanted[..., head]
                 w = reference.position_biases(kernel, *(shape if len(shape) == 2 else (6, 1)))
                 own = flat[:, head : head + 1]
-                expected = reference.attention_free_means(own, own, w, causal=causal)
+                seen = MASK[i] if masked else None
+                expected = reference.attention_free_means(own, own, w, seen)
                 np.testing.assert_allclose(
                     outputs[i, :, head], expected[:, 0], rtol=1e-4, atol=1e-3
                 )
@@ -221,9 +222,7 @@ EVERY_KIND = pytest.mark.parametrize(
         lambda **kwargs: layers.AttentionFreeMixing("full", sequence_length=6, **kwargs),
         lambda **kwargs: layers.AttentionFreeMixing("simple", **kwargs),
         lambda **kwargs: layers.AttentionFreeMixing("simple", causal=True, **kwargs),
-        lambda **kwargs: layers.AttentionFreeConvolution(
-            2, 3, causal=True, gamma_initializer="ones", **kwargs
-        ),
+        lambda **kwargs: layers.AttentionFreeConvolution(2, 3, gamma_initializer="ones", **kwargs),
     ],
     ids=["full", "simple", "causal", "convolution"],
 )
@@ -259,13 +258,9 @@ def test_sums_over_many_tokens_are_in_float32_under_mixed_precision(rng):
     np.testing.assert_allclose(2 * run(layer, x)[0, 0, 1], 0.5, rtol=1e-2)
 
 
-@pytest.mark.parametrize("make", [1, 2], ids=["mixing", "convolution"])
-def test_causal_means_do_not_depend_on_later_tokens(make, rng):
-    kinds = {
-        1: lambda: layers.AttentionFreeMixing("full", sequence_length=6, causal=True),
-        2: lambda: layers.AttentionFreeConvolution(2, 3, True, gamma_initializer="ones"),
-    }
-    layer = kinds[make]()
+@pytest.mark.parametrize("form", FORMS)
+def test_causal_means_do_not_depend_on_later_tokens(form, rng):
+    layer = layers.AttentionFreeMixing(form, causal=True, **FORMS[form])
     x = rng.normal(size=(2, 6, 4))
     changed = np.concatenate([x[:, :3], rng.normal(size=(2, 3, 4))], axis=1)
     outputs, others = run(layer, x), run(layer, changed)
@@ -307,7 +302,6 @@ def test_convolution_takes_images_of_any_size(rng):
         (lambda: layers.AttentionFreeConvolution(2, 4), None, "`kernel_size` must be an odd"),
         (lambda: layers.AttentionFreeConvolution(3, 3), (2, 6, 4), "that `num_heads` divides"),
         (lambda: layers.AttentionFreeConvolution(2, 3), (2, 4), "needs `inputs` of shape"),
-        (lambda: layers.AttentionFreeConvolution(2, 3, True), (2, 6, 6, 4), "`causal` needs"),
     ],
 )
 def test_wrong_arguments_are_refused(make, shape, message):

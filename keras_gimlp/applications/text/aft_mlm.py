@@ -56,8 +56,8 @@ class AFT_MLM(CompiledWhole, Frugal, keras_hub.models.Backbone):
         meaningless.
 
     Raises:
-        ValueError: If a size is not a positive integer, a rate is out of its range, `form` is
-            another word, or an example has more tokens than `sequence_length`.
+        ValueError: If a size is not a positive integer, a rate is out of its range, or `form` is
+            another word.
 
     Differences from the paper:
         Its text models predict the next character; there is no masked language model in it. What it

@@ -131,8 +131,3 @@ def test_a_saved_preset_is_the_same_model_and_fills_tasks(tmp_path):
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         applications.AFT_MLM(**(SIZES | arguments))
-
-
-def test_a_text_that_is_too_long_is_refused():
-    with pytest.raises(ValueError, match="at most `sequence_length` tokens, 9"):
-        small(form="local")(texts(10, (10,)))
