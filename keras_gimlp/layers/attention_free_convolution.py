@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_gimlp.layers.composite import CompositeLayer
 from keras_gimlp.layers.dense import Dense
+from keras_gimlp.layers.depthwise_convolution import depthwise_convolution
 from keras_gimlp.layers.exponential_mean import exponential_mean, spread
 from keras_gimlp.layers.spatial_projection import mix_tokens
 
@@ -158,9 +159,7 @@ class AttentionFreeConvolution(CompositeLayer):
         # The keys of the heads stand behind the values of their channels.
         channels = x.shape[-1] - self.num_heads
         kernel, beyond = (ops.concatenate([spread(w, channels), w], axis=-1) for w in weights)
-        kernel = ops.expand_dims(kernel, -1)  # (K, K or 1, C, 1)
-        near = ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last")
-        return near + beyond * self.sums_beyond(x)
+        return depthwise_convolution(x, kernel) + beyond * self.sums_beyond(x)
 
     def sums_beyond(self, x):
         """Returns for every position the sum over those that the kernel does not reach.
