@@ -67,6 +67,8 @@ class Config:
     steps: Count = 2
     # Turns of each.
     rounds: Count = 3
+    # Whether to list the operations that take the most time, of what runs on PyTorch.
+    profile: bool = False
     # Side of the matrices whose product gives the matrix rate. None: 2048, 8192 on an accelerator.
     matrix_size: Count | None = None
 

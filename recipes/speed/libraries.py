@@ -35,6 +35,13 @@ class Library:
     def product(self, size, precision):
         """Returns a function that multiplies two matrices of `size` x `size`, or `None`."""
 
+    def profile(self, step, steps):
+        """Returns what the operations of a step take, the longest first, `None` if unknown.
+
+        Each is a dictionary of its `name`, `milliseconds` and `calls` in a step, and its `share` of
+        the time of all.
+        """
+
 
 class TensorFlow(Library):
     def __init__(self):
@@ -119,6 +126,24 @@ class Torch(Library):
         dtype = getattr(self.torch, computed_in(precision))
         a, b = (self.torch.randn(size, size, device=self.device).to(dtype) for _ in range(2))
         return lambda: self.torch.matmul(a, b)
+
+    def profile(self, step, steps):
+        with self.torch.profiler.profile() as profiler:
+            for _ in range(steps):
+                step()
+            self.wait(None)
+        time = "self_device_time_total" if self.accelerator else "self_cpu_time_total"
+        found = [(getattr(x, time) / 1000 / steps, x) for x in profiler.key_averages()]
+        total = sum(milliseconds for milliseconds, _ in found)
+        return [
+            {
+                "name": x.key,
+                "milliseconds": milliseconds,
+                "share": milliseconds / total,
+                "calls": x.count / steps,
+            }
+            for milliseconds, x in sorted(found, key=lambda pair: -pair[0])
+        ]
 
 
 def computed_in(precision):

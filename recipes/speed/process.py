@@ -30,7 +30,8 @@ def serve(end, config, subject):
         product = library.product(size, subject.precision)
         if product:
             seconds_of(product, library, PRODUCTS)  # compiles
-        end.send(facts | {"matrix_size": size})
+        profile = library.profile(step, config.steps) if config.profile else None
+        end.send(facts | {"matrix_size": size, "profile": profile})
         while True:
             machine.give_back()  # for those whose turn it is
             end.recv()

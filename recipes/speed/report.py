@@ -11,6 +11,7 @@ from recipes.speed import targets
 from recipes.speed.subjects import OURS
 
 PREFIXES = {"inference": "infer", "training": "train"}  # of timm's columns
+LISTED = 10  # operations of a profile
 
 
 def make_row(subject, known, turns):
@@ -77,6 +78,7 @@ def format_report(rows, found):
     parts = []
     for group, members in grouped(rows).items():
         parts.append(f"### {group}\n\n{format_group(members)}")
+        parts += [format_profile(row) for row in members if row.get("profile")]
     if found:
         parts.append(f"### Targets\n\n{targets.format_targets(found)}")
     return "\n".join(parts)
@@ -117,6 +119,16 @@ def format_group(rows):
                 *ratios,
             ]
         )
+    return files.markdown_table(columns, lines)
+
+
+def format_profile(row):
+    """Returns the operations that take the most of a step as a table."""
+    lines = [
+        [f"`{x['name']}`", f"{x['share']:.1%}", f"{x['milliseconds']:.4g}", f"{x['calls']:g}"]
+        for x in row["profile"][:LISTED]
+    ]
+    columns = [f"of {row['label']}", "share", "ms a step", "calls a step"]
     return files.markdown_table(columns, lines)
 
 

@@ -98,6 +98,21 @@ def test_a_tiny_model_is_measured_beside_its_peer(tmp_path, capsys):
     assert (tmp_path / "benchmark.png").stat().st_size > 10_000
 
 
+@pytest.mark.backends("torch")
+def test_a_profile_lists_the_operations_of_a_step(tmp_path):
+    short = ["--matrix_size", "32", "--rounds", "1", "--warmup_steps", "1", "--steps", "2"]
+    short += ["--models", IMAGES, "--image_sizes", "16", "--backends", "torch", "--no_peers"]
+    benchmark.main([*short, "--modes", "inference", "--profile", "--run_dir", str(tmp_path)])
+    (row,) = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
+    profile = row["profile"]
+    assert [x["share"] for x in profile] == sorted((x["share"] for x in profile), reverse=True)
+    assert sum(x["share"] for x in profile) == pytest.approx(1)
+    calls = {x["name"]: x["calls"] for x in profile}
+    # Expansion, contraction and classifier; the tokens are mixed by `baddbmm`.
+    assert (calls["aten::addmm"], calls["aten::baddbmm"]) == (3, 1)
+    assert f"| `{profile[0]['name']}` |" in (tmp_path / "benchmark.md").read_text()
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_a_step_is_one_of_predict_or_fit(training):
     images = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
