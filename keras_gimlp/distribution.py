@@ -77,6 +77,7 @@ FAMILIES = {
     "gMLP_MLM": {"token_embedding/embeddings": ("model", None)} | mlp(r"block\d+"),
     "AFT_MLM": {
         "token_embedding/embeddings": ("model", None),
+        "position_embedding/embeddings": (None, "model"),
         **columns(r"block\d+_mix/qkv"),
         **rows(r"block\d+_mix/projection"),
         **mlp(r"block\d+_mlp"),

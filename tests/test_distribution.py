@@ -46,6 +46,8 @@ TRAINED_FAMILIES = pytest.mark.parametrize(
 )
 # Two devices hold half of every matrix each, except for these.
 WHOLE = ("block0_gate/spatial/kernel", "block0_tokens_mix/kernel", "segment_embedding/embeddings")
+WHOLE += ("block0_mix/bias_rows", "block0_mix/bias_columns")
+WHOLE += ("class_token/token", "class_token/positions")
 # What one of two devices holds of a weight, and the weight.
 SHARDS = {
     "gMLP": {

@@ -132,8 +132,8 @@ class AttentionFreeConvolution(CompositeLayer):
 
     def call(self, inputs, mask=None):
         channels, image = inputs.shape[-1], len(inputs.shape) == 4
-        parts = [channels, channels + self.num_heads]
-        q, k, v = ops.split(self.qkv(inputs), parts, axis=-1)
+        qkv = self.qkv(inputs)
+        q, k, v = qkv[..., :channels], qkv[..., channels:-channels], qkv[..., -channels:]
         if not image:
             k, v = (ops.expand_dims(x, 2) for x in (k, v))  # (B, N, 1, ...)
             mask = None if mask is None else ops.expand_dims(mask, 2)

@@ -53,7 +53,8 @@ def exponential_mean(weigh, keys, values, positions=None, mask=None):
         near = keras.tree.map_structure(lambda p: ops.where(p < SPLIT, NONE, p), positions)
         far = keras.tree.map_structure(lambda p: ops.where(p < SPLIT, p - SPLIT, NONE), positions)
         total = sums(NEAR, near) + math.exp(SPLIT + NEAR - FAR) * sums(FAR, far)
-    weighted, weights = ops.split(total, [channels], axis=-1)
+    # Sliced, since PyTorch cannot trace `ops.split` at a number.
+    weighted, weights = total[..., :channels], total[..., channels:]
     weights = ops.where(weights > LEAST, weights, 1.0)
     # Both sums in units of the weights, whose square is in the derivative of a quotient.
     unit = ops.stop_gradient(1 / weights)
@@ -69,4 +70,8 @@ def hide(exponents, mask):
 def spread(x, channels):
     """Repeats what each head has for its channels."""
     heads = x.shape[-1]
-    return x if heads == channels else ops.repeat(x, channels // heads, axis=-1)
+    if heads == channels:
+        return x
+    # `ops.repeat` makes a constant of an unknown batch where PyTorch is traced.
+    x = ops.expand_dims(x, -1) * ops.ones((channels // heads,), x.dtype)
+    return ops.reshape(x, (*ops.shape(x)[:-2], channels))
