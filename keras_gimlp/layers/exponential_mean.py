@@ -22,7 +22,8 @@ def exponential_mean(weigh, keys, values, positions=None, mask=None):
         mean_t = sum_s exp(keys_s + positions_ts) values_s / sum_s exp(keys_s + positions_ts)
 
     The mean of nothing is 0. Weights are exact where, within an example, no key of a head is more
-    than 160 below its largest, nor a position; beyond that, they may count as nothing.
+    than 160 below its largest, nor a position; beyond that, they may count as nothing. Gradients
+    are finite down to about 130.
 
     Args:
         weigh: Function that sums over positions. It takes the exponentials of `positions`, in their

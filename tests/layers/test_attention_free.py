@@ -216,6 +216,18 @@ def test_convolution_holds_keys_and_biases_of_80(shape, masked):
                 )
 
 
+def test_gradients_hold_the_largest_keys_where_the_biases_are_least():
+    """The squares of the sums, which are e^-55, are 0 in float32, and are in no derivative."""
+    x = np.array([[[65.0], [-65.0]]])
+    layer = layers.AttentionFreeMixing("full", sequence_length=2, bias_dim=None)
+    model = keras.Sequential([keras.Input((2, 1)), layer])
+    passing_through(layer, None, 1)
+    layer.factors[0].assign([[-65.0, 65.0], [65.0, 65.0]])
+    model.compile(keras.optimizers.SGD(1e-6), "mse")
+    model.fit(x, x + 1, verbose=0)
+    assert all(np.isfinite(ops.convert_to_numpy(v)).all() for v in model.trainable_variables)
+
+
 EVERY_KIND = pytest.mark.parametrize(
     "make",
     [
