@@ -68,7 +68,20 @@ FAMILIES = {
         **mlp(r"block\d+_channels"),
     },
     "ResMLP": convolution("patch_embedding") | mlp(r"block\d+_channels"),
+    "AFT": {
+        **convolution("patch_embedding"),
+        **columns(r"block\d+_mix/qkv"),
+        **rows(r"block\d+_mix/projection"),
+        **mlp(r"block\d+_mlp"),
+    },
     "gMLP_MLM": {"token_embedding/embeddings": ("model", None)} | mlp(r"block\d+"),
+    "AFT_MLM": {
+        "token_embedding/embeddings": ("model", None),
+        "position_embedding/embeddings": (None, "model"),
+        **columns(r"block\d+_mix/qkv"),
+        **rows(r"block\d+_mix/projection"),
+        **mlp(r"block\d+_mlp"),
+    },
     "giBERT": BERT,
     "giRoBERTa": BERT,
     "giDeBERTaV3": {
@@ -94,6 +107,7 @@ LAYERS = {
     "stage0_block0_mix_fuse": "CycleMLP",
     "block0_tokens_expand": "MLPMixer",
     "block0_tokens_mix": "ResMLP",
+    "block0_mix": "AFT",
 }
 
 

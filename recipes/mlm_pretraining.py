@@ -6,8 +6,9 @@
     python -m recipes.mlm_pretraining --config small_amlp --files A.txt --test_files B.txt
     python -m recipes.mlm_pretraining --config gmlp_base --data_dir DIR
 
-`small_gmlp`, `small_amlp`, `small_bert` and the ablations `small_linear`, `small_additive` and
-`small_multiplicative` have about 5 million parameters; results are in `recipes/README.md`.
+`small_gmlp`, `small_amlp`, `small_aft`, `small_bert` and the ablations `small_linear`,
+`small_additive` and `small_multiplicative` have about 5 million parameters; results are in
+`recipes/README.md`.
 
 The text is tokenized once, into files in the folder of the run, which are deleted when the run is
 complete. They take 2 bytes per token (4 if the vocabulary has more than 65,536 tokens), so 2 GB for
@@ -39,9 +40,9 @@ Share = Annotated[float, Range(above=0, below=1)]
 class Config(AdamWOptions, RunOptions):
     """Every hyper-parameter of a run. The comments are the help of the command line."""
 
-    # The encoder: gMLP, aMLP (gMLP with a tiny attention), or for comparison BERT, KerasHub's
-    # Transformer with absolute positions.
-    model: Literal["gMLP", "aMLP", "BERT"] = "gMLP"
+    # The encoder: gMLP, aMLP (gMLP with a tiny attention), or for comparison AFT, a Transformer
+    # without attention, and BERT, KerasHub's Transformer with absolute positions.
+    model: Literal["gMLP", "aMLP", "AFT", "BERT"] = "gMLP"
     # Number of blocks.
     depth: Count = 4
     # Channels per token.
@@ -56,6 +57,10 @@ class Config(AdamWOptions, RunOptions):
     spatial: Literal["toeplitz", "dense"] = "toeplitz"
     # Form of the gating unit: split is the paper's, the others are its ablations.
     form: Literal["split", "multiplicative", "additive", "linear"] = "split"
+    # Form of the mixing of tokens (AFT).
+    mixing: Literal["full", "local", "simple"] = "local"
+    # A token has position biases for those less than this away (AFT, local).
+    window: Count = 32
     # Dropout rate.
     dropout: Rate = 0.0
 
@@ -142,6 +147,9 @@ CONFIGURATIONS = command_line.named(
         "small_amlp": dataclasses.replace(SMALL, model="aMLP", depth=9, attention_dim=32),
         "small_bert": dataclasses.replace(
             SMALL, model="BERT", depth=8, ffn_dim=768, num_heads=3, learning_rate=1e-3
+        ),
+        "small_aft": dataclasses.replace(
+            SMALL, model="AFT", depth=7, ffn_dim=768, learning_rate=1e-3
         ),
         # As in the paper, fewer channels where they are not split.
         **{

@@ -25,7 +25,9 @@ class Description:
 
     @property
     def name(self):
-        arguments = (str(v) for v in self.arguments.values() if isinstance(v, (str, bool)))
+        arguments = (
+            str(v) for v in self.arguments.values() if v is None or isinstance(v, (str, bool))
+        )
         return f"{self.layer.__name__}({', '.join((*self.inputs, *arguments))})"
 
     @property
@@ -78,6 +80,17 @@ INHIBITED = {
     "kernel_initializer": normal(3),
 }
 
+BIASED = {"sequence_length": 9, "bias_dim": 4, "bias_initializer": normal(7, stddev=1.0)}
+BIASED = {"full": BIASED, "local": BIASED | {"window": 2}, "simple": {}}
+CONVOLVED = {
+    "num_heads": 4,
+    "kernel_size": 3,
+    "epsilon": 1e-3,
+    "kernel_initializer": normal(8),
+    "gamma_initializer": normal(9, stddev=1.0),
+    "beta_initializer": normal(10, stddev=1.0),
+}
+
 DESCRIPTIONS = [
     Description(layers.SpatialGatingUnit, GATE, TOKENS, takes_mask=True),
     Description(
@@ -107,6 +120,34 @@ DESCRIPTIONS = [
         TOKENS,
         takes_mask=True,
         mixes_any_length=True,
+    ),
+    *(
+        Description(
+            layers.AttentionFreeMixing,
+            {"form": form, "causal": causal} | BIASED[form],
+            TOKENS,
+            takes_mask=True,
+            mixes_any_length=True,
+        )
+        for form, causal in (("full", False), ("full", True), ("local", True), ("simple", True))
+    ),
+    Description(
+        layers.AttentionFreeMixing,
+        {"form": "local", "causal": False} | BIASED["local"] | {"bias_dim": None},
+        TOKENS,
+        takes_mask=True,
+        mixes_any_length=True,
+    ),
+    Description(
+        layers.AttentionFreeMixing,
+        {"form": "simple"},
+        TOKENS,
+        takes_mask=True,
+        mixes_any_length=True,
+    ),
+    Description(layers.AttentionFreeConvolution, CONVOLVED, IMAGES),
+    Description(
+        layers.AttentionFreeConvolution, CONVOLVED, TOKENS, takes_mask=True, mixes_any_length=True
     ),
     *(
         Description(

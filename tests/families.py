@@ -20,6 +20,11 @@ FAMILIES = {
         PATCHES | {"tokens_mlp_dim": 6, "channels_mlp_dim": 12},
     ),
     "ResMLP": (applications.ResMLP, PATCHES | {"layer_scale": 0.5}),
+    "AFT": (applications.AFT, PATCHES | {"bias_dim": 4}),
+    "AFT-conv": (
+        applications.AFT,
+        PATCHES | {"form": "conv", "num_heads": 2, "kernel_size": 3},
+    ),
 }
 EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
 

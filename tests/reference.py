@@ -65,6 +65,62 @@ def tiny_attention(x, W_qkv, b_qkv, W_o, b_o, mask=None):
     return output
 
 
+def attention_free_means(keys, values, w, mask=None, causal=False):
+    """Token t adds `w[t, s]` to the keys of token s, of which each channel has its own."""
+    tokens, channels = values.shape
+    means = np.zeros((tokens, channels))
+    for t in range(tokens):
+        seen = [s for s in range(tokens if not causal else t + 1) if mask is None or mask[s]]
+        for c in range(channels):
+            if seen:
+                weights = softmax(np.array([keys[s, c] + w[t, s] for s in seen]))
+                means[t, c] = sum(weights[n] * values[s, c] for n, s in enumerate(seen))
+    return means
+
+
+def attention_free_mixing(x, W_qkv, b_qkv, W_o, b_o, w, mask=None, causal=False):
+    q, k, v = np.split(x @ W_qkv + b_qkv, 3, axis=1)
+    return attention_free_means(k, v, w, mask, causal) / (1 + np.exp(-q)) @ W_o + b_o
+
+
+def standardized(kernel, gamma, beta, epsilon):
+    """One kernel of a head, without the axis over heads."""
+    return gamma * (kernel - kernel.mean()) / math.sqrt(kernel.var() + epsilon) + beta
+
+
+def position_biases(kernel, height, width):
+    """The matrix `w[t, s]` of a kernel of shape `(rows, columns)`; what it does not reach is 0."""
+    w = np.zeros((height, width, height, width))
+    down, right = kernel.shape[0] // 2, kernel.shape[1] // 2
+    for y in range(height):
+        for x in range(width):
+            for i in range(-down, down + 1):
+                for j in range(-right, right + 1):
+                    if 0 <= y + i < height and 0 <= x + j < width:
+                        w[y, x, y + i, x + j] = kernel[down + i, right + j]
+    return w.reshape(height * width, height * width)
+
+
+def attention_free_convolution_means(keys, values, kernel):
+    """The paper's equation 6 for one head on an image: keys `(H, W)`, values `(H, W, C)`."""
+    height, width, _ = values.shape
+    down, right = kernel.shape[0] // 2, kernel.shape[1] // 2
+    means = np.empty_like(values)
+    for y in range(height):
+        for x in range(width):
+            numerator = sum(np.exp(keys[i, j]) * values[i, j] for i, j in np.ndindex(height, width))
+            denominator = np.exp(keys).sum()
+            for i in range(-down, down + 1):
+                for j in range(-right, right + 1):
+                    if 0 <= y + i < height and 0 <= x + j < width:
+                        weight = np.exp(kernel[down + i, right + j]) - 1
+                        weight = weight * np.exp(keys[y + i, x + j])
+                        numerator = numerator + weight * values[y + i, x + j]
+                        denominator = denominator + weight
+            means[y, x] = numerator / denominator
+    return means
+
+
 def gmlp_block(x, norm, expand, unit, contract, attention=None, mask=None, form="split"):
     """One block; every argument after `x` is the tuple of parameters of one part.
 

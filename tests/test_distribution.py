@@ -27,7 +27,11 @@ MODELS = {
     "CycleMLP": lambda: tiny("giCycleMLP", depths=(1, 1), classes=4),
     "MLPMixer": lambda: tiny("MLPMixer", **IMAGE),
     "ResMLP": lambda: tiny("ResMLP", **IMAGE),
+    "AFT": lambda: tiny("AFT", **IMAGE),
     "gMLP_MLM": lambda: applications.gMLPMaskedLM(applications.gMLP_MLM(**TEXT)),
+    "AFT_MLM": lambda: applications.AFTMaskedLM(
+        applications.AFT_MLM(**{k: v for k, v in TEXT.items() if k != "attention_dim"})
+    ),
     "giBERT": lambda: applications.giBERTMaskedLM(applications.giBERT(**GATED)),
     "giRoBERTa": lambda: applications.giRoBERTaTextClassifier(
         applications.giRoBERTa(**GATED), num_classes=4
@@ -42,6 +46,8 @@ TRAINED_FAMILIES = pytest.mark.parametrize(
 )
 # Two devices hold half of every matrix each, except for these.
 WHOLE = ("block0_gate/spatial/kernel", "block0_tokens_mix/kernel", "segment_embedding/embeddings")
+WHOLE += ("block0_mix/bias_rows", "block0_mix/bias_columns")
+WHOLE += ("class_token/token", "class_token/positions")
 # What one of two devices holds of a weight, and the weight.
 SHARDS = {
     "gMLP": {
@@ -54,6 +60,13 @@ SHARDS = {
         "block0_contract/bias": ((8,), (8,)),
         "predictions/kernel": ((4, 4), (8, 4)),
     },
+    "AFT": {
+        "block0_mix/qkv/kernel": ((8, 12), (8, 24)),
+        "block0_mix/projection/kernel": ((4, 8), (8, 8)),
+        "block0_mix/bias_rows": ((5, 4), (5, 4)),
+        "block0_mlp_expand/kernel": ((8, 16), (8, 32)),
+        "block0_mlp_contract/kernel": ((16, 8), (32, 8)),
+    },
     "CycleMLP": {
         "stage0_block0_mix_width/dense/kernel": ((8, 4), (8, 8)),
         "stage0_block0_mix_channel/kernel": ((8, 4), (8, 8)),
@@ -64,6 +77,7 @@ SHARDS = {
         "stage0_block0_gate/inhibition_projection_0/kernel": ((8, 8), (16, 8)),
     },
     "gMLP_MLM": {"token_embedding/embeddings": ((25, 8), (50, 8))},
+    "AFT_MLM": {"block0_mix/qkv/kernel": ((8, 12), (8, 24))},
     "giBERT": {
         "token_embedding/embeddings": ((50, 4), (50, 8)),
         "position_embedding/embeddings": ((8, 4), (8, 8)),
@@ -185,6 +199,7 @@ def test_every_rule_for_a_part_is_for_a_part_that_some_model_has():
     "size",
     [
         *("gMLP_B", "CycleMLP_B5", "giCycleMLP_B3", "MLPMixer_H14", "ResMLP_B24"),
+        *("AFT_Full_S", "AFT_Conv_B_32_25"),
         *("gMLP_MLM_XLarge", "aMLP_MLM_Large", "giBERT_Large", "giRoBERTa_Large"),
         "giDeBERTaV3_Large",
     ],

@@ -8,6 +8,15 @@ import fnmatch as _fnmatch
 
 from keras.applications.imagenet_utils import decode_predictions as decode_predictions
 
+from keras_gimlp.applications.aft import AFT as AFT
+from keras_gimlp.applications.aft import AFT_Conv_B_32_25 as AFT_Conv_B_32_25
+from keras_gimlp.applications.aft import AFT_Conv_S_16_11 as AFT_Conv_S_16_11
+from keras_gimlp.applications.aft import AFT_Conv_S_384_11 as AFT_Conv_S_384_11
+from keras_gimlp.applications.aft import AFT_Conv_S_384_15 as AFT_Conv_S_384_15
+from keras_gimlp.applications.aft import AFT_Conv_Ti_32_11 as AFT_Conv_Ti_32_11
+from keras_gimlp.applications.aft import AFT_Conv_Ti_192_11 as AFT_Conv_Ti_192_11
+from keras_gimlp.applications.aft import AFT_Full_S as AFT_Full_S
+from keras_gimlp.applications.aft import AFT_Full_Ti as AFT_Full_Ti
 from keras_gimlp.applications.cycle_mlp import CycleMLP as CycleMLP
 from keras_gimlp.applications.cycle_mlp import CycleMLP_B1 as CycleMLP_B1
 from keras_gimlp.applications.cycle_mlp import CycleMLP_B2 as CycleMLP_B2
@@ -48,6 +57,9 @@ _IMAGE_MODELS = (
     *("MLPMixer_S32", "MLPMixer_S16", "MLPMixer_B32", "MLPMixer_B16"),
     *("MLPMixer_L32", "MLPMixer_L16", "MLPMixer_H14"),
     *("ResMLP_S12", "ResMLP_S24", "ResMLP_S36", "ResMLP_B24"),
+    *("AFT_Full_Ti", "AFT_Full_S"),
+    *("AFT_Conv_Ti_32_11", "AFT_Conv_Ti_192_11"),
+    *("AFT_Conv_S_16_11", "AFT_Conv_S_384_11", "AFT_Conv_S_384_15", "AFT_Conv_B_32_25"),
 )
 _TEXT_MODELS = (
     *("giBERT_Tiny", "giBERT_Base", "giBERT_Large"),
@@ -58,11 +70,11 @@ _TEXT_MODELS = (
 )
 _TEXT = (
     *_TEXT_MODELS,
-    *("giBERT", "giRoBERTa", "giDeBERTaV3", "gMLP_MLM"),
+    *("giBERT", "giRoBERTa", "giDeBERTaV3", "gMLP_MLM", "AFT_MLM"),
     *("TextRegressor", "MultipleChoice", "TokenClassifier", "SpanExtractor"),
     *(
         f"{family}{task}"
-        for family in ("giBERT", "giRoBERTa", "giDeBERTaV3", "gMLP")
+        for family in ("giBERT", "giRoBERTa", "giDeBERTaV3", "gMLP", "AFT")
         for task in (
             *("TextClassifier", "MaskedLM", "Tokenizer"),
             *("TextClassifierPreprocessor", "MaskedLMPreprocessor"),
@@ -71,7 +83,7 @@ _TEXT = (
 )
 # Without the text models, so that `import *` does not need KerasHub.
 __all__ = [
-    *("gMLP", "CycleMLP", "MLPMixer", "ResMLP", *_IMAGE_MODELS),
+    *("gMLP", "CycleMLP", "MLPMixer", "ResMLP", "AFT", *_IMAGE_MODELS),
     *("decode_predictions", "image_transform", "list_models", "preprocess_input"),
 ]
 

@@ -6,6 +6,12 @@ import keras
 from keras.applications.imagenet_utils import decode_predictions as decode_predictions
 
 from keras_gimlp.applications.image_transform import ImageTransform
+from keras_gimlp.applications.text.aft_tasks import AFTMaskedLM as AFTMaskedLM
+from keras_gimlp.applications.text.aft_tasks import AFTMaskedLMPreprocessor as AFTMaskedLMPreprocessor
+from keras_gimlp.applications.text.aft_tasks import AFTTextClassifier as AFTTextClassifier
+from keras_gimlp.applications.text.aft_tasks import AFTTextClassifierPreprocessor as AFTTextClassifierPreprocessor
+from keras_gimlp.applications.text.aft_tasks import AFTTokenizer as AFTTokenizer
+from keras_gimlp.applications.text.aft_mlm import AFT_MLM as AFT_MLM
 from keras_gimlp.applications.text.tasks import MultipleChoice as MultipleChoice
 from keras_gimlp.applications.text.tasks import SpanExtractor as SpanExtractor
 from keras_gimlp.applications.text.tasks import TextRegressor as TextRegressor
@@ -34,6 +40,33 @@ from keras_gimlp.applications.text.gi_roberta import giRoBERTaMaskedLMPreprocess
 from keras_gimlp.applications.text.gi_roberta import giRoBERTaTextClassifier as giRoBERTaTextClassifier
 from keras_gimlp.applications.text.gi_roberta import giRoBERTaTextClassifierPreprocessor as giRoBERTaTextClassifierPreprocessor
 from keras_gimlp.applications.text.gi_roberta import giRoBERTaTokenizer as giRoBERTaTokenizer
+
+def AFT(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='aft', *, depth, dim, form='full', num_heads=None, kernel_size=None, bias_dim=128, mlp_ratio=4, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
+    """Builds AFT, a vision transformer without attention."""
+
+def AFT_Conv_B_32_25(include_top=True, weights=None, input_tensor=None, input_shape=(384, 384, 3), pooling=None, classes=1000, classifier_activation='softmax', name='aft_conv_b_32_25', *, depth=12, dim=768, form='conv', num_heads=32, kernel_size=25, bias_dim=128, mlp_ratio=4, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
+    """AFT_Conv_B_32_25: depth=12, dim=768, form=conv, num_heads=32, kernel_size=25, input_shape=(384, 384, 3); 79,864,552 parameters; Table 7 of arXiv:2105.14103."""
+
+def AFT_Conv_S_16_11(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='aft_conv_s_16_11', *, depth=12, dim=384, form='conv', num_heads=16, kernel_size=11, bias_dim=128, mlp_ratio=4, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
+    """AFT_Conv_S_16_11: depth=12, dim=384, form=conv, num_heads=16, kernel_size=11; 20,298,088 parameters; Table 7 of arXiv:2105.14103."""
+
+def AFT_Conv_S_384_11(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='aft_conv_s_384_11', *, depth=12, dim=384, form='conv', num_heads=384, kernel_size=11, bias_dim=128, mlp_ratio=4, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
+    """AFT_Conv_S_384_11: depth=12, dim=384, form=conv, num_heads=384, kernel_size=11; 22,541,416 parameters; Table 7 of arXiv:2105.14103."""
+
+def AFT_Conv_S_384_15(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='aft_conv_s_384_15', *, depth=12, dim=384, form='conv', num_heads=384, kernel_size=15, bias_dim=128, mlp_ratio=4, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
+    """AFT_Conv_S_384_15: depth=12, dim=384, form=conv, num_heads=384, kernel_size=15; 23,020,648 parameters; Table 7 of arXiv:2105.14103."""
+
+def AFT_Conv_Ti_192_11(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='aft_conv_ti_192_11', *, depth=12, dim=192, form='conv', num_heads=192, kernel_size=11, bias_dim=128, mlp_ratio=4, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
+    """AFT_Conv_Ti_192_11: depth=12, dim=192, form=conv, num_heads=192, kernel_size=11; 5,962,792 parameters; Table 7 of arXiv:2105.14103."""
+
+def AFT_Conv_Ti_32_11(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='aft_conv_ti_32_11', *, depth=12, dim=192, form='conv', num_heads=32, kernel_size=11, bias_dim=128, mlp_ratio=4, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
+    """AFT_Conv_Ti_32_11: depth=12, dim=192, form=conv, num_heads=32, kernel_size=11; 5,356,072 parameters; Table 7 of arXiv:2105.14103."""
+
+def AFT_Full_S(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='aft_full_s', *, depth=12, dim=384, form='full', num_heads=None, kernel_size=None, bias_dim=128, mlp_ratio=4, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
+    """AFT_Full_S: depth=12, dim=384; 22,655,848 parameters; Table 7 of arXiv:2105.14103."""
+
+def AFT_Full_Ti(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='aft_full_ti', *, depth=12, dim=192, form='full', num_heads=None, kernel_size=None, bias_dim=128, mlp_ratio=4, patch_size=16, drop_path_rate=0.0, feature_maps=False, resize_spatial=False) -> keras.Model:
+    """AFT_Full_Ti: depth=12, dim=192; 6,322,600 parameters; Table 7 of arXiv:2105.14103."""
 
 def CycleMLP(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000, classifier_activation='softmax', name='cyclemlp', *, depths, dims, mlp_ratios, stem_size=7, stem_strides=4, drop_path_rate=0.0, feature_maps=False, gating=None, inhibition=0.3, scope='example', gate_residual=False) -> keras.Model:
     """Builds CycleMLP, or giCycleMLP if `gating` is given."""

@@ -1,4 +1,4 @@
-"""What gMLP, MLP-Mixer and ResMLP share: images become a fixed number of tokens."""
+"""What gMLP, MLP-Mixer, ResMLP and AFT share: images become tokens."""
 
 import keras
 
@@ -52,48 +52,65 @@ DESCRIPTIONS = {
 
 
 def describe(builder):
-    """Fills in what the docstrings of the three builders have in common."""
+    """Fills in what the docstrings of the builders have in common."""
     for name, text in DESCRIPTIONS.items():
         docstring = builder.__doc__ or ""  # none under `python -OO`
         builder.__doc__ = docstring.replace(f"        {{{name}}}\n", text)
     return builder
 
 
+def patch_map(inputs, dim, patch_size):
+    """Cuts images into patches and embeds each: `(batch, height / P, width / P, dim)`."""
+    check_patches(inputs, patch_size, [n for n in inputs.shape[1:3] if n is not None])
+    embed = keras.layers.Conv2D(
+        dim, patch_size, strides=patch_size, data_format="channels_last", name="patch_embedding"
+    )
+    return on_image(embed, inputs)
+
+
 def patch_tokens(inputs, dim, patch_size):
     """Cuts images into patches and embeds each as a token: `(batch, tokens, dim)`."""
-    height, width = inputs.shape[1:3]
-    if None in (height, width) or height % patch_size or width % patch_size:
+    check_patches(inputs, patch_size, inputs.shape[1:3])
+    x = patch_map(inputs, dim, patch_size)  # (B, H / P, W / P, C)
+    return keras.layers.Reshape((-1, dim), name="tokens")(x)  # (B, N, C)
+
+
+def check_patches(inputs, patch_size, sizes):
+    """Raises `ValueError` if the patches do not divide all of `sizes`."""
+    if any(n is None or n % patch_size for n in sizes):
         raise ValueError(
             "`patch_size` must divide a known image height and width, in pixels. Received: "
             f"patch_size={patch_size}, image shape={tuple(inputs.shape[1:])}"
         )
-    embed = keras.layers.Conv2D(
-        dim, patch_size, strides=patch_size, data_format="channels_last", name="patch_embedding"
-    )
-    x = on_image(embed, inputs)  # (B, H / P, W / P, C)
-    return keras.layers.Reshape((-1, dim), name="tokens")(x)  # (B, N, C)
 
 
-def token_model(inputs, outputs, maps, name, weights, patch_size, spatial_axes, resize_spatial):
+def token_model(
+    inputs, outputs, maps, name, weights, patch_size, spatial_axes, resize_spatial, others=0
+):
     """Returns the model from `inputs` to `outputs`, with `weights` fitted to its token grid.
 
-    If there are `maps`, tokens of shape `(batch, N, dim)` by name, it returns these instead.
+    If there are `maps`, by name, it returns these instead; tokens of shape `(batch, N, dim)` become
+    maps. `others` is the number of tokens before those of the image in the weights.
     """
     model = complete = ImageModel(sources(inputs), outputs, name=name)
-    grid = inputs.shape[1] // patch_size, inputs.shape[2] // patch_size
+    grid = tuple(n and n // patch_size for n in inputs.shape[1:3])
     if maps:
-        reshaped = {
-            # Not named after the block, which `rematerialize` would take it for a part of.
-            key: keras.layers.Reshape((*grid, x.shape[-1]), name=f"map_of_{key}")(x)
-            for key, x in maps.items()
-        }
-        model = ImageModel(sources(inputs), reshaped, name=name)
+        model = ImageModel(
+            sources(inputs), {key: as_map(x, grid, key) for key, x in maps.items()}, name=name
+        )
     if weights is not None:
         # Into the complete model, since published files are.
         load_weights(
             complete,
             weights,
             unused=layers_left_out(complete, model),
-            spatial=Spatial(spatial_axes, grid, resize_spatial),
+            spatial=Spatial(spatial_axes, grid, resize_spatial, others),
         )
     return model
+
+
+def as_map(x, grid, name):
+    if len(x.shape) == 4:
+        return x
+    # Not named after the block, which `rematerialize` would take it for a part of.
+    return keras.layers.Reshape((*grid, x.shape[-1]), name=f"map_of_{name}")(x)

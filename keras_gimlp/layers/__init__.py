@@ -1,6 +1,10 @@
 """The layers that the models in `keras_gimlp.applications` are built from."""
 
 from keras_gimlp.layers.affine import Affine as Affine
+from keras_gimlp.layers.attention_free_convolution import (
+    AttentionFreeConvolution as AttentionFreeConvolution,
+)
+from keras_gimlp.layers.attention_free_mixing import AttentionFreeMixing as AttentionFreeMixing
 from keras_gimlp.layers.cycle_fc import CycleFC as CycleFC
 from keras_gimlp.layers.gate_with_inhibition import GateWithInhibition as GateWithInhibition
 from keras_gimlp.layers.inhibition import Inhibition as Inhibition
@@ -10,6 +14,8 @@ from keras_gimlp.layers.tiny_attention import TinyAttention as TinyAttention
 
 __all__ = [
     "Affine",
+    "AttentionFreeConvolution",
+    "AttentionFreeMixing",
     "CycleFC",
     "GateWithInhibition",
     "Inhibition",

@@ -31,11 +31,14 @@ class Spatial:
         resize: Whether files of other grids are accepted: `True` for square ones, `(rows, columns)`
             of the file's tokens for others. A file may have 4,096 tokens, or 16 times as many as
             the model.
+        others: Number of tokens before those of the grid, such as a class token, whose weights are
+            kept.
     """
 
     axes: dict
     grid: tuple
     resize: bool | tuple = False
+    others: int = 0
 
     def __post_init__(self):
         if not isinstance(self.resize, bool) and len(self.resize) != 2:
@@ -49,7 +52,9 @@ class Spatial:
         for axis, (grid, is_read) in self.resized_axes(path, tensor.shape, shape).items():
             # Over an axis that is read, from the right: W R; over one that is written, U W.
             matrix = resampling(self.grid, grid).T if is_read else resampling(grid, self.grid)
+            kept, tensor = np.split(tensor, [self.others], axis)
             tensor = np.moveaxis(np.tensordot(matrix, tensor, axes=(1, axis)), 0, axis)
+            tensor = np.concatenate([kept, tensor], axis)
         return tensor
 
     def fit_stored(self, path, tensor, shape):
@@ -66,8 +71,9 @@ class Spatial:
         for axis, is_read in zip(self.axes_of(path), (True, False), strict=True):
             if not self.resize or axis is None or axis >= min(len(found), len(shape)):
                 continue
-            grid = self.grid_of_file(found[axis])
-            if grid not in (None, self.grid) and math.prod(self.grid) == shape[axis]:
+            grid = self.grid_of_file(found[axis] - self.others)
+            tokens = shape[axis] - self.others
+            if grid not in (None, self.grid) and math.prod(self.grid) == tokens:
                 axes[axis] = grid, is_read
         return axes
 

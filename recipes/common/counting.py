@@ -5,6 +5,7 @@ import math
 import keras
 
 from keras_gimlp import layers
+from keras_gimlp.layers.class_token import ClassToken
 
 
 def count_macs(model, tokens=None):
@@ -35,9 +36,11 @@ def layer_macs(layer, tokens=None):
         (tokens,), units = tokens_of(layer, tokens), layer.output.shape[-1]
         channels, size = layer.qkv.kernel.shape[0], layer.attention_dim
         return tokens * (channels * 3 * size + 2 * tokens * size + size * units)
+    if isinstance(layer, layers.AttentionFreeMixing | layers.AttentionFreeConvolution):
+        return attention_free_macs(layer, math.prod(tokens_of(layer, tokens)))
     if hasattr(layer, "_self_attention_layer"):
         return encoder_layer_macs(layer, tokens)
-    uncounted = (keras.layers.LayerNormalization, keras.layers.Embedding, layers.Affine)
+    uncounted = (keras.layers.LayerNormalization, keras.layers.Embedding, layers.Affine, ClassToken)
     # KerasHub has embeddings of its own.
     if (
         layer.weights
@@ -46,6 +49,15 @@ def layer_macs(layer, tokens=None):
     ):
         raise TypeError(f"It is not known how to count {layer}.")
     return 0
+
+
+def attention_free_macs(layer, tokens):
+    """Counts the projections, and both sums of the means: of weighted values, and of weights."""
+    channels = layer.output.shape[-1]
+    macs = tokens * math.prod(layer.qkv.kernel.shape) + tokens * channels * channels
+    if isinstance(layer, layers.AttentionFreeConvolution):
+        return macs + tokens * math.prod(layer.kernel.shape[:2]) * (channels + layer.num_heads)
+    return macs if layer.form == "simple" else macs + tokens * tokens * 2 * channels
 
 
 def encoder_layer_macs(layer, tokens):

@@ -152,6 +152,8 @@ IMAGENET_CYCLEMLP = dataclasses.replace(
     random_erasing=0.25,
     precision="mixed_float16",
 )
+# DeiT's, which AFT follows; CycleMLP's script is a form of it.
+IMAGENET_DEIT = dataclasses.replace(IMAGENET_CYCLEMLP, ema=None, precision="mixed_bfloat16")
 # The script of giMLP's authors subtracts.
 SUBTRACT = {"gating": "subtract", "scope": "batch"}
 
@@ -169,12 +171,16 @@ CONFIGURATIONS = named({
     "digits_gicyclemlp": small(DIGITS, "giCycleMLP_B1", **DIGITS_PYRAMID, mlp_ratios=(2, 2)),
     "digits_mlpmixer": small(DIGITS, "MLPMixer_S16", patch_size=1, depth=4, dim=48, tokens_mlp_dim=32, channels_mlp_dim=192),
     "digits_resmlp": small(DIGITS, "ResMLP_S12", patch_size=1, depth=4, dim=48),
+    "digits_aft_full": small(DIGITS, "AFT_Full_Ti", patch_size=1, depth=4, dim=48, bias_dim=16),
+    "digits_aft_conv": small(DIGITS, "AFT_Conv_Ti_192_11", patch_size=1, depth=4, dim=48, num_heads=48, kernel_size=5),
     "cifar10": CIFAR10,
     "cifar10_gmlp": small(CIFAR10_SMALL, "gMLP_Ti", patch_size=4, depth=7, dim=72, ffn_dim=432),
     "cifar10_cyclemlp": small(CIFAR10_SMALL, "CycleMLP_B1", **CIFAR10_PYRAMID, mlp_ratios=(4, 4)),
     "cifar10_gicyclemlp": small(CIFAR10_SMALL, "giCycleMLP_B1", **CIFAR10_PYRAMID, mlp_ratios=(2, 2)),
     "cifar10_mlpmixer": small(CIFAR10_SMALL, "MLPMixer_S16", patch_size=4, depth=8, dim=96, tokens_mlp_dim=48, channels_mlp_dim=192),
     "cifar10_resmlp": small(CIFAR10_SMALL, "ResMLP_S12", patch_size=4, depth=6, dim=80),
+    "cifar10_aft_full": small(CIFAR10_SMALL, "AFT_Full_Ti", patch_size=4, depth=5, dim=74, bias_dim=16),
+    "cifar10_aft_conv": small(CIFAR10_SMALL, "AFT_Conv_Ti_192_11", patch_size=4, depth=5, dim=74, num_heads=74, kernel_size=5),
     "imagenet_gmlp_ti": dataclasses.replace(IMAGENET, model="gMLP_Ti"),
     "imagenet_gmlp_s": dataclasses.replace(IMAGENET, model="gMLP_S"),
     "imagenet_gmlp_b": dataclasses.replace(IMAGENET, model="gMLP_B"),
@@ -183,6 +189,13 @@ CONFIGURATIONS = named({
     "imagenet_cyclemlp_b3": dataclasses.replace(IMAGENET_CYCLEMLP, model="CycleMLP_B3"),
     "imagenet_cyclemlp_b4": dataclasses.replace(IMAGENET_CYCLEMLP, model="CycleMLP_B4"),
     "imagenet_cyclemlp_b5": dataclasses.replace(IMAGENET_CYCLEMLP, model="CycleMLP_B5"),
+    **{
+        f"imagenet_{model.lower()}": small(IMAGENET_DEIT, model, drop_path_rate=0.1)
+        for model in (
+            *("AFT_Full_Ti", "AFT_Full_S", "AFT_Conv_Ti_32_11", "AFT_Conv_Ti_192_11"),
+            *("AFT_Conv_S_16_11", "AFT_Conv_S_384_11", "AFT_Conv_S_384_15"),
+        )
+    },
     "imagenet_gicyclemlp_b1_10": small(IMAGENET_CYCLEMLP, "giCycleMLP_B1", **SUBTRACT, inhibition=0.1),
     # Their run at 30 % had a quarter of the batch.
     "imagenet_gicyclemlp_b1_30": dataclasses.replace(

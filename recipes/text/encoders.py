@@ -23,14 +23,14 @@ except ModuleNotFoundError as error:
 
 # Here and not where they are used: from here on KerasHub knows our presets.
 from keras_gimlp import applications, rematerialize
-from keras_gimlp.applications import gMLP_MLM, gMLPTokenizer
 from keras_gimlp.applications.text.pretrained import load_encoder, load_tokenizer
 
 # KerasHub's names of the architectures.
 PLAIN = {"BERT": "Bert", "RoBERTa": "Roberta", "DeBERTaV3": "DebertaV3"}
 GATED = tuple(f"gi{name}" for name in PLAIN)
 GMLPS = ("gMLP", "aMLP")
-MODELS = (*PLAIN, *GATED, *GMLPS)
+OURS = (*GMLPS, "AFT")
+MODELS = (*PLAIN, *GATED, *OURS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +99,8 @@ def load(config, setting, texts):
     elif config.train == "gates":
         raise SystemExit(f"--train gates needs a gated encoder. Received: --model {model}")
     try:
-        if model in GMLPS:
-            tokenizer, backbone = load_gmlp(config, model, weights, texts)
+        if model in OURS:
+            tokenizer, backbone = load_ours(config, model, weights, texts)
         elif weights is None:
             tokenizer = new_tokenizer(model, texts, config.vocabulary_size)
             backbone = kind(model, "Backbone")(
@@ -138,25 +138,27 @@ def load(config, setting, texts):
     return TextEncoder(model, backbone, tokenizer)
 
 
-def load_gmlp(config, model, weights, texts):
-    """Returns the tokenizer and the encoder of gMLP or aMLP; see `load`."""
+def load_ours(config, model, weights, texts):
+    """Returns the tokenizer and the encoder of gMLP, aMLP or AFT; see `load`."""
+    cls = kind(model, "Backbone")
     if weights is None:
         tokenizer = new_tokenizer(model, texts, config.vocabulary_size)
-        backbone = gMLP_MLM(
+        backbone = cls(
             vocabulary_size=tokenizer.vocabulary_size(),
             depth=config.num_layers,
             dim=config.hidden_dim,
             ffn_dim=config.intermediate_dim,
             sequence_length=config.sequence_length,
-            attention_dim=config.attention_dim if model == "aMLP" else None,
             dropout=config.dropout,
+            **({"attention_dim": config.attention_dim} if model == "aMLP" else {}),
         )
         return tokenizer, backbone
-    tokenizer = load_tokenizer(weights, gMLPTokenizer)
-    backbone = gMLP_MLM.from_preset(weights, dropout=config.dropout)
-    found = "gMLP" if backbone.attention_dim is None else "aMLP"
-    if found != model:
-        raise ValueError(f"the preset {weights} is of {found}")
+    tokenizer = load_tokenizer(weights, kind(model, "Tokenizer"))
+    backbone = cls.from_preset(weights, dropout=config.dropout)
+    if model in GMLPS:
+        found = "gMLP" if backbone.attention_dim is None else "aMLP"
+        if found != model:
+            raise ValueError(f"the preset {weights} is of {found}")
     return tokenizer, backbone
 
 
@@ -166,8 +168,9 @@ def is_gated(model):
 
 def kind(model, what):
     """Returns our class or KerasHub's for a model by name, such as its `"TextClassifier"`."""
-    if model in GMLPS:
-        return getattr(applications, "gMLP_MLM" if what == "Backbone" else f"gMLP{what}")
+    if model in OURS:
+        family = "gMLP" if model in GMLPS else model
+        return getattr(applications, family + ("_MLM" if what == "Backbone" else what))
     if is_gated(model):
         return getattr(applications, model if what == "Backbone" else f"{model}{what}")
     return getattr(keras_hub.models, f"{PLAIN[model]}{what}")
@@ -176,7 +179,7 @@ def kind(model, what):
 def new_tokenizer(model, texts, vocabulary_size):
     """Returns a tokenizer of the model's kind, whose vocabulary comes from `texts`."""
     cls = kind(model, "Tokenizer")
-    if model in GMLPS or model.endswith("DeBERTaV3"):
+    if model in OURS or model.endswith("DeBERTaV3"):
         learn = learn_sentence_pieces
     else:
         learn = learn_byte_pairs if model.endswith("RoBERTa") else learn_word_pieces

@@ -8,14 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gimlp import applications, rematerialize
-from recipes import missing
 from recipes.common import distribution, files
 from recipes.text import encoders, masking, tokens
-
-try:
-    import keras_hub
-except ModuleNotFoundError as error:
-    raise missing(error) from None
 
 KEPT_TOKENIZER = "tokenizer.model"
 
@@ -95,50 +89,54 @@ def delete_tokens(folder):
 
 def backbone_class(config):
     """Returns the class of the encoder."""
-    return keras_hub.models.BertBackbone if config.model == "BERT" else applications.gMLP_MLM
+    return encoders.kind(config.model, "Backbone")
 
 
 def build_task(config, vocabulary_size):
     """Returns the encoder with the head that predicts masked tokens, tied to the embedding."""
     try:
-        if config.model == "BERT":
-            backbone = backbone_class(config)(
-                vocabulary_size=vocabulary_size,
-                num_layers=config.depth,
-                num_heads=config.num_heads,
-                hidden_dim=config.dim,
-                intermediate_dim=config.ffn_dim,
-                dropout=config.dropout,
-                max_sequence_length=config.sequence_length,
-            )
-            # No loss reaches what gives the pooled output.
-            backbone.get_layer("pooled_dense").trainable = False
-            task = keras_hub.models.BertMaskedLM(backbone, preprocessor=None)
-        else:
-            backbone = backbone_class(config)(
-                vocabulary_size=vocabulary_size,
-                depth=config.depth,
-                dim=config.dim,
-                ffn_dim=config.ffn_dim,
-                sequence_length=config.sequence_length,
-                attention_dim=config.attention_dim,
-                spatial=config.spatial,
-                form=config.form,
-                dropout=config.dropout,
-            )
-            task = applications.gMLPMaskedLM(backbone, preprocessor=None)
+        backbone = backbone_class(config)(
+            vocabulary_size=vocabulary_size, dropout=config.dropout, **sizes(config)
+        )
     except ValueError as error:
         raise SystemExit(f"{config.model} cannot be built: {error}") from error
+    if config.model == "BERT":
+        # No loss reaches what gives the pooled output.
+        backbone.get_layer("pooled_dense").trainable = False
+    task = encoders.kind(config.model, "MaskedLM")(backbone, preprocessor=None)
     if config.remat:
         rematerialize(task.backbone)
     return task
 
 
+def sizes(config):
+    """Returns the arguments of the encoder that are its own."""
+    if config.model == "BERT":
+        return {
+            "num_layers": config.depth,
+            "num_heads": config.num_heads,
+            "hidden_dim": config.dim,
+            "intermediate_dim": config.ffn_dim,
+            "max_sequence_length": config.sequence_length,
+        }
+    common = {
+        "depth": config.depth,
+        "dim": config.dim,
+        "ffn_dim": config.ffn_dim,
+        "sequence_length": config.sequence_length,
+    }
+    if config.model == "AFT":
+        return common | {"form": config.mixing, "window": config.window}
+    return common | {
+        "attention_dim": config.attention_dim,
+        "spatial": config.spatial,
+        "form": config.form,
+    }
+
+
 def build_preprocessor(config, tokenizer):
     """Returns the layer from texts to masked inputs that is saved with the model."""
-    bert = keras_hub.models.BertMaskedLMPreprocessor
-    cls = bert if config.model == "BERT" else applications.gMLPMaskedLMPreprocessor
-    return cls(
+    return encoders.kind(config.model, "MaskedLMPreprocessor")(
         tokenizer,
         sequence_length=config.sequence_length,
         mask_selection_rate=config.mask_rate,

@@ -11,13 +11,15 @@ from tests.families import EVERY_FAMILY, images, run, tiny
 
 X = images(2, 8, 16, 3)
 SHAPE = {"input_shape": (8, 16, 3)}
-TOKENS = pytest.mark.parametrize("family", ["gMLP", "aMLP", "MLPMixer", "ResMLP"])
+TOKENS = pytest.mark.parametrize("family", ["gMLP", "aMLP", "MLPMixer", "ResMLP", "AFT"])
 # The names of the two maps, and the layer that a classifier computes each with.
 ENDS = {
     "gMLP": {"block0": "block0_add", "block1": "block1_add"},
     "MLPMixer": {"block0": "block0_channels_add", "block1": "block1_channels_add"},
     "CycleMLP": {"P1": "stage0_block0_mlp_add", "P2": "stage1_block1_mlp_add"},
+    "AFT": {"block0": "block0_mlp_add", "block1": "block1_mlp_add"},
 }
+ENDS |= {"AFT-conv": ENDS["AFT"]}
 ENDS |= {"aMLP": ENDS["gMLP"], "ResMLP": ENDS["MLPMixer"], "giCycleMLP": ENDS["CycleMLP"]}
 
 
@@ -56,6 +58,8 @@ def test_maps_are_what_the_blocks_of_the_classifier_return(family, tmp_path):
     assert list(maps) == list(expected)
     for name, value in expected.items():
         # Tokens lie row by row.
+        if family == "AFT":
+            value = value[:, 1:]  # without the class token
         value = normalized(value) if "Cycle" in family else value.reshape(2, 2, 4, 8)
         assert maps[name].shape == value.shape
         np.testing.assert_allclose(maps[name], value, rtol=1e-4, atol=1e-5, err_msg=name)

@@ -52,6 +52,7 @@ MODELS = {
     "gMLP text": gmlp,
     "aMLP text": lambda: gmlp(attention_dim=4),
     "gMLP text of one length": lambda: gmlp(spatial="dense"),
+    "AFT text": lambda: applications.AFT_MLM(**GMLP, bias_dim=3, window=4),
     "gMLP, text classifier": lambda: applications.gMLPTextClassifier(gmlp(), num_classes=3),
     "gMLP, masked words": lambda: applications.gMLPMaskedLM(gmlp()),
     "giRoBERTa, text classifier": lambda: applications.giRoBERTaTextClassifier(

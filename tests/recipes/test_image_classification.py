@@ -53,6 +53,8 @@ FAMILIES = {
     "giCycleMLP_B1": STAGES,
     "MLPMixer_S16": (*PATCHES, "tokens_mlp_dim=4", "channels_mlp_dim=16"),
     "ResMLP_S12": PATCHES,
+    "AFT_Full_Ti": PATCHES,
+    "AFT_Conv_Ti_32_11": (*PATCHES, "num_heads=2", "kernel_size=3"),
 }
 
 

@@ -102,7 +102,9 @@ def test_a_killed_run_goes_on_where_it_was_and_its_preset_fills_masks(text, tmp_
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
-@pytest.mark.parametrize("arguments", [(), ("--spatial", "dense"), ("--model", "BERT")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("--spatial", "dense"), ("--model", "BERT"), ("--model", "AFT")]
+)
 def test_masks_are_filled_by_what_was_learnt(arguments, tmp_path, capsys):
     path = tmp_path / "text.txt"
     path.write_text(f"{NUMBERS}\n" * 100)

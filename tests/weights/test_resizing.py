@@ -1,5 +1,7 @@
 """Weights over tokens of another image size are interpolated."""
 
+import itertools
+
 import numpy as np
 import pytest
 from keras import ops
@@ -63,8 +65,13 @@ def test_a_resized_matrix_does_what_the_old_one_did_at_its_own_size(rng):
     assert np.corrcoef(got, expected)[0, 1] > 0.99
 
 
-@pytest.mark.parametrize("family", ["gMLP", "MLPMixer", "ResMLP"])
-@pytest.mark.parametrize("kind", [".safetensors", ".keras"])
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        *itertools.product(["gMLP", "MLPMixer", "ResMLP"], [".safetensors", ".keras"]),
+        ("AFT", ".keras"),  # which nobody has published weights of
+    ],
+)
 @pytest.mark.parametrize("shape", [(16, 16, 3), (8, 16, 3)])
 def test_weights_of_another_image_size_are_resized_on_request(family, kind, shape, tmp_path):
     model = randomized(family)
@@ -76,6 +83,31 @@ def test_weights_of_another_image_size_are_resized_on_request(family, kind, shap
         larger = tiny(family, classes=3, input_shape=shape, weights=path, resize_spatial=True)
     assert run(larger, images(1, *shape)).shape == (1, 3)
     assert np.isfinite(run(larger, images(1, *shape))).all()
+
+
+def test_weights_of_the_class_token_are_kept(tmp_path):
+    from keras_gimlp.weights.resizing import resampling
+
+    model = randomized("AFT")
+    model.save(tmp_path / "a.keras")
+    with pytest.warns(UserWarning, match="interpolated to the 2 x 4 tokens"):
+        wider = tiny(
+            "AFT",
+            classes=3,
+            input_shape=(8, 16, 3),
+            weights=tmp_path / "a.keras",
+            resize_spatial=True,
+        )
+    paths = ("class_token/positions", "block0_mix/bias_rows", "block1_mix/bias_columns")
+    for path in paths:
+        old, new = (
+            next(ops.convert_to_numpy(v) for v in x.weights if v.path == path)
+            for x in (model, wider)
+        )
+        assert (len(old), len(new)) == (5, 9)
+        np.testing.assert_array_equal(new[0], old[0])
+        expected = resampling((2, 2), (2, 4)) @ old[1:]
+        np.testing.assert_allclose(new[1:], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_file_of_images_that_are_not_square_is_resized_with_its_grid(tmp_path):

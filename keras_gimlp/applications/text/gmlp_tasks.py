@@ -172,8 +172,9 @@ def check_preprocessor(backbone, preprocessor):
     """Raises `ValueError` where the lengths or the vocabularies of the two disagree."""
     length = getattr(preprocessor, "sequence_length", None)
     most = backbone.sequence_length
-    if length is not None and (length > most or (backbone.spatial == "dense" and length < most)):
-        exactly = "exactly" if backbone.spatial == "dense" else "at most"
+    fixed = getattr(backbone, "spatial", None) == "dense"
+    if length is not None and (length > most or (fixed and length < most)):
+        exactly = "exactly" if fixed else "at most"
         raise ValueError(
             f"The `sequence_length` of `preprocessor` must be {exactly} the backbone's, {most}. "
             f"Received: preprocessor.sequence_length={length}"

@@ -1,0 +1,21 @@
+"""The depthwise convolution of AFT equals the formula on every backend."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_gimlp.layers.depthwise_convolution import depthwise_convolution
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 1), (1, 1), (7, 3)])
+@pytest.mark.parametrize("image", [(4, 5), (6, 1), (1, 2)])
+def test_it_equals_the_formula(kernel, image, rng):
+    x = rng.normal(size=(2, *image, 3)).astype("float32")
+    w = rng.normal(size=(*kernel, 3)).astype("float32")
+    down, right = kernel[0] // 2, kernel[1] // 2
+    padded = np.pad(x, ((0, 0), (down, down), (right, right), (0, 0)))
+    expected = np.zeros_like(x)
+    for i, j in np.ndindex(*kernel):
+        expected += w[i, j] * padded[:, i : i + image[0], j : j + image[1]]
+    outputs = ops.convert_to_numpy(depthwise_convolution(x, ops.convert_to_tensor(w)))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
