@@ -2,8 +2,6 @@
 
 import functools
 
-import keras
-
 from keras_gimlp.applications.common import (
     add_residual,
     check_head_arguments,
@@ -25,6 +23,7 @@ from keras_gimlp.layers.attention_free_mixing import AttentionFreeMixing
 from keras_gimlp.layers.class_token import ClassToken
 from keras_gimlp.layers.dense import Dense
 from keras_gimlp.layers.layer_normalization import LayerNormalization
+from keras_gimlp.layers.token_slice import TokenSlice
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none, DeiT has this one
 # What is there for each token is interpolated, that of the class token kept.
@@ -150,7 +149,7 @@ def AFT(  # noqa: D417  `describe` adds what is shared
             maps[f"block{i}"] = x if form == "conv" else without_class(x, f"tokens_of_block{i}")
     x = LayerNormalization(epsilon=EPSILON, name="norm")(x)
     if form != "conv" and include_top:  # of the class token alone, the mean is that token
-        x = keras.layers.Cropping1D((0, x.shape[1] - 1), name="class_alone")(x)
+        x = TokenSlice(0, 1, name="class_alone")(x)
     elif form != "conv" and pooling:
         x = without_class(x, "image_tokens")
     x = head(x, include_top, pooling, classes, classifier_activation)
@@ -160,7 +159,7 @@ def AFT(  # noqa: D417  `describe` adds what is shared
 
 def without_class(x, name):
     """Returns the tokens of the image."""
-    return keras.layers.Cropping1D((1, 0), name=name)(x)
+    return TokenSlice(1, name=name)(x)
 
 
 def aft_block(x, mix, mlp_ratio, drop_path_rate, name):
