@@ -1,6 +1,7 @@
 """The layers that the models in `keras_gimlp.applications` are built from."""
 
 from keras_gimlp.layers.affine import Affine as Affine
+from keras_gimlp.layers.combiner_attention import CombinerAttention as CombinerAttention
 from keras_gimlp.layers.cycle_fc import CycleFC as CycleFC
 from keras_gimlp.layers.gate_with_inhibition import GateWithInhibition as GateWithInhibition
 from keras_gimlp.layers.inhibition import Inhibition as Inhibition
@@ -10,6 +11,7 @@ from keras_gimlp.layers.tiny_attention import TinyAttention as TinyAttention
 
 __all__ = [
     "Affine",
+    "CombinerAttention",
     "CycleFC",
     "GateWithInhibition",
     "Inhibition",
