@@ -14,13 +14,12 @@ written.
 import dataclasses
 import itertools
 import pathlib
-import time
 from typing import Annotated, Literal
 
 import numpy as np
 
 from recipes import mlm_pretraining
-from recipes.common import command_line, files, machine, workers
+from recipes.common import command_line, files, machine, steps
 from recipes.common.command_line import Count, Positive, Range
 
 PROGRAM = "python -m recipes.text_scaling"
@@ -100,18 +99,8 @@ def check(config):
 
 def measure(config, points):
     """Returns a row for each of the points, which take turns."""
-    running, rows = [], []
-    for point in points:
-        running.append(workers.Worker(serve, config, point))
-        rows.append(dataclasses.asdict(point) | running[-1].receive())  # one is built at a time
+    rows = steps.measure(serve, config, points)
     for row in rows:
-        row["milliseconds"] = []
-    for _ in range(config.rounds):
-        for worker, row in zip(running, rows, strict=True):
-            row["milliseconds"].append(worker.ask("step"))
-    for worker, row in zip(running, rows, strict=True):
-        row["mebibytes"] = worker.ask("memory")
-        worker.stop()
         print(f"{describe(row)}: {np.median(row['milliseconds']):,.0f} ms", flush=True)
     return rows
 
@@ -136,12 +125,8 @@ def serve(end, config, point):
     for _ in range(config.warmup_steps):
         task.train_on_batch(x, y)
     end.send({"depth": run.depth, "parameters": task.count_params()})
-    while end.recv() == "step":
-        start = time.perf_counter()
-        task.train_on_batch(x, y)  # returns the loss, which waits for the device
-        end.send(1000 * (time.perf_counter() - start))
-    most = machine.resident("VmHWM")
-    end.send(None if before is None or devices.accelerators() else round(most - before))
+    # It returns the loss, which waits for the device.
+    steps.take_turns(end, lambda: task.train_on_batch(x, y), before)
 
 
 def scale(config, point):

@@ -151,6 +151,23 @@ DESCRIPTIONS = [
     ),
     *(
         Description(
+            layers.CombinerAttention,
+            {"num_heads": 2, "pattern": pattern} | arguments,
+            TOKENS,
+            takes_mask=True,
+            mixes_any_length=True,
+        )
+        for pattern, arguments in (
+            ("fixed", {"segment_size": 4}),
+            ("fixed", {"segment_size": 3, "causal": True}),
+            ("logsparse", {"causal": True}),
+            ("axial_vertical", {"columns": 2, "causal": True}),
+            ("axial_horizontal", {"columns": 2, "causal": True}),
+            ("axial_rowmajor", {"columns": 4, "causal": True}),
+        )
+    ),
+    *(
+        Description(
             layers.CycleFC,
             {"units": 5, "axis": axis, "kernel_size": 5, "kernel_initializer": normal(4)},
             IMAGES,

@@ -121,6 +121,81 @@ def attention_free_convolution_means(keys, values, kernel):
     return means
 
 
+def combiner_supports(pattern, i, tokens, segment_size=None, columns=None, causal=False):
+    """Returns the tokens that token `i` attends to directly, and a list of its spans."""
+    if pattern == "fixed":
+        allowed = range(i + 1) if causal else range(tokens)
+        segments = {}
+        for j in allowed:
+            segments.setdefault(j // segment_size, []).append(j)
+        direct = segments.pop(i // segment_size)
+        return direct, list(segments.values())
+    if pattern == "logsparse":
+        direct, spans, end = [i], [], i
+        while end > 0:
+            size = 1
+            while end % (2 * size) == 0:
+                size *= 2
+            spans.append(list(range(end - size, end)))
+            end -= size
+        return direct, spans
+    row, column = i // columns, i % columns
+    direct = [j for j in range(i + 1) if j // columns == row]
+    if pattern == "axial_rowmajor":
+        return direct, [list(range(r * columns, (r + 1) * columns)) for r in range(row)]
+    above = range(row * columns)
+    direct += [j for j in above if j % columns == column]
+    others = [j for j in above if j % columns != column]
+    if pattern == "axial_vertical":
+        spans = [[j for j in others if j % columns == c] for c in range(columns)]
+    else:
+        spans = [[j for j in others if j // columns == r] for r in range(row)]
+    return direct, [span for span in spans if span]
+
+
+def combiner_weights(q, k, pattern, mask=None, **arguments):
+    """Returns what each token of one head attends to, of shape `(N, N)`."""
+    tokens, size = q.shape
+    seen = [True] * tokens if mask is None else mask
+    weights = np.zeros((tokens, tokens))
+    for i in range(tokens):
+        direct, spans = combiner_supports(pattern, i, tokens, **arguments)
+        direct = [j for j in direct if seen[j]]
+        spans = [[j for j in span if seen[j]] for span in spans]
+        spans = [span for span in spans if span]
+        scores = [q[i] @ k[j] / math.sqrt(size) for j in direct]
+        for span in spans:
+            scores.append(q[i] @ np.max([k[j] for j in span], axis=0) / math.sqrt(size))
+        if not scores:
+            continue
+        shares = softmax(np.array(scores))
+        for j, share in zip(direct, shares[: len(direct)], strict=True):
+            weights[i, j] = share
+        for span, share in zip(spans, shares[len(direct) :], strict=True):
+            query = np.max([q[j] for j in span], axis=0)
+            if pattern == "axial_rowmajor":  # that of the same column
+                columns = arguments["columns"]
+                j = span[0] // columns * columns + i % columns
+                query = q[j] if seen[j] else np.zeros(size)
+            inside = softmax(np.array([query @ k[j] / math.sqrt(size) for j in span]))
+            for j, part in zip(span, inside, strict=True):
+                weights[i, j] = share * part
+    return weights
+
+
+def combiner_attention(x, W_qkv, b_qkv, W_o, b_o, num_heads, pattern, mask=None, **arguments):
+    channels = x.shape[1]
+    size = channels // num_heads
+    projected = x @ W_qkv + b_qkv
+    heads = []
+    for h in range(num_heads):
+        q, k, v = (
+            projected[:, i * channels + h * size : i * channels + (h + 1) * size] for i in range(3)
+        )
+        heads.append(combiner_weights(q, k, pattern, mask, **arguments) @ v)
+    return np.concatenate(heads, axis=1) @ W_o + b_o
+
+
 def gmlp_block(x, norm, expand, unit, contract, attention=None, mask=None, form="split"):
     """One block; every argument after `x` is the tuple of parameters of one part.
 

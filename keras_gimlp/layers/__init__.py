@@ -5,6 +5,7 @@ from keras_gimlp.layers.attention_free_convolution import (
     AttentionFreeConvolution as AttentionFreeConvolution,
 )
 from keras_gimlp.layers.attention_free_mixing import AttentionFreeMixing as AttentionFreeMixing
+from keras_gimlp.layers.combiner_attention import CombinerAttention as CombinerAttention
 from keras_gimlp.layers.cycle_fc import CycleFC as CycleFC
 from keras_gimlp.layers.gate_with_inhibition import GateWithInhibition as GateWithInhibition
 from keras_gimlp.layers.inhibition import Inhibition as Inhibition
@@ -16,6 +17,7 @@ __all__ = [
     "Affine",
     "AttentionFreeConvolution",
     "AttentionFreeMixing",
+    "CombinerAttention",
     "CycleFC",
     "GateWithInhibition",
     "Inhibition",

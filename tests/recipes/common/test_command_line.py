@@ -51,7 +51,11 @@ def test_help_lists_every_configuration(capsys):
 
 
 @pytest.mark.parametrize(
-    "recipe", ["image_classification", "benchmark", "card", "compare", "scaling_plan"]
+    "recipe",
+    [
+        *("image_classification", "benchmark", "card", "compare", "scaling_plan"),
+        "attention_scaling",
+    ],
 )
 def test_help_comes_without_the_heavy_imports(recipe):
     command = [sys.executable, "-X", "importtime", "-m", f"recipes.{recipe}", "--help"]
