@@ -32,7 +32,9 @@ class ClassToken(keras.layers.Layer):
         self.positions = self.add_weight((1 + tokens, channels), start.clone(), name="positions")
 
     def call(self, inputs):
-        token = self.token + ops.zeros_like(inputs[:, :1])  # as often as there are images
+        # As often as there are images. In this order: TensorFlow's `ops.add` in Keras 3.15 gives a sum
+        # the rank of its first summand, where the second has one axis of more than one value.
+        token = ops.zeros_like(inputs[:, :1]) + self.token
         return ops.concatenate([token, inputs], axis=1) + self.positions
 
     def compute_output_shape(self, input_shape):
