@@ -32,8 +32,8 @@ class ClassToken(keras.layers.Layer):
         self.positions = self.add_weight((1 + tokens, channels), start.clone(), name="positions")
 
     def call(self, inputs):
-        # As often as there are images. In this order: on TensorFlow, Keras 3.15 gives a sum the rank
-        # of its first summand where the second has one axis of more than one value.
+        # As often as there are images. In this order: on TensorFlow, Keras 3.15 gives a sum the
+        # rank of its first summand where the second has one axis of more than one value.
         token = ops.zeros_like(inputs[:, :1]) + self.token
         return ops.concatenate([token, inputs], axis=1) + self.positions
 
