@@ -5,9 +5,11 @@ that start processes (torchrun, Slurm, Kubernetes, a TPU pod) say how many there
 that differs between them is in this file.
 """
 
+import atexit
 import contextlib
 import datetime
 import functools
+import gc
 import importlib.util
 import os
 import pickle
@@ -165,12 +167,21 @@ def _start_torch(wanted):
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, timeout=LONGEST_WAIT)
+        atexit.register(_leave_torch)
     if wanted not in (None, processes()):
         raise SystemExit(
             f"--devices {wanted} on PyTorch takes {wanted} processes, and there "
             f"{'is 1' if processes() == 1 else f'are {processes()}'}. Start them by: torchrun "
             f"--nproc-per-node {wanted} -m recipes...."
         )
+
+
+def _leave_torch():
+    """Ends the threads of `torch.distributed`, which abort a process if Python ends before them."""
+    from torch import distributed
+
+    distributed.destroy_process_group()
+    gc.collect()  # a model that was trained holds the group too
 
 
 def check(model):
