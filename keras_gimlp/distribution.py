@@ -49,6 +49,11 @@ BERT = GATED_ENCODER | {
     "self_attention_layer/attention_output/kernel": ("model", None, None),
 }
 MIX = r"stage\d+_block\d+_mix"
+AFT_BLOCK = {
+    **columns(r"block\d+_mix/qkv"),
+    **rows(r"block\d+_mix/projection"),
+    **mlp(r"block\d+_mlp"),
+}
 # How the paths of variables end, by family. Every model of a family has all that is listed here.
 FAMILIES = {
     "gMLP": convolution("patch_embedding") | mlp(r"block\d+"),
@@ -68,19 +73,12 @@ FAMILIES = {
         **mlp(r"block\d+_channels"),
     },
     "ResMLP": convolution("patch_embedding") | mlp(r"block\d+_channels"),
-    "AFT": {
-        **convolution("patch_embedding"),
-        **columns(r"block\d+_mix/qkv"),
-        **rows(r"block\d+_mix/projection"),
-        **mlp(r"block\d+_mlp"),
-    },
+    "AFT": convolution("patch_embedding") | AFT_BLOCK,
     "gMLP_MLM": {"token_embedding/embeddings": ("model", None)} | mlp(r"block\d+"),
     "AFT_MLM": {
         "token_embedding/embeddings": ("model", None),
         "position_embedding/embeddings": (None, "model"),
-        **columns(r"block\d+_mix/qkv"),
-        **rows(r"block\d+_mix/projection"),
-        **mlp(r"block\d+_mlp"),
+        **AFT_BLOCK,
     },
     "giBERT": BERT,
     "giRoBERTa": BERT,

@@ -116,20 +116,7 @@ def AFT(  # noqa: D417  `describe` adds what is shared
     check_positive_integers(
         depth=depth, dim=dim, bias_dim=bias_dim, mlp_ratio=mlp_ratio, patch_size=patch_size
     )
-    if form not in ("full", "simple", "conv"):
-        raise ValueError(f'`form` must be "full", "simple" or "conv". Received: form={form!r}')
-    if form == "conv":
-        check_positive_integers(num_heads=num_heads, kernel_size=kernel_size)
-    elif (num_heads, kernel_size) != (None, None):
-        raise ValueError(
-            '`num_heads` and `kernel_size` are of form="conv". Received: '
-            f"form={form!r}, num_heads={num_heads}, kernel_size={kernel_size}"
-        )
-    if form == "conv" and resize_spatial is not False:
-        raise ValueError(
-            '`resize_spatial` must be False with form="conv", whose weights fit images of any '
-            f"size. Received: resize_spatial={resize_spatial!r}"
-        )
+    check_form(form, num_heads, kernel_size, resize_spatial)
     chosen = chosen_maps(feature_maps, depth, [depth - 1], include_top, pooling)
     inputs = image_input(input_tensor, input_shape)
     maps = {}
@@ -153,8 +140,28 @@ def AFT(  # noqa: D417  `describe` adds what is shared
     elif form != "conv" and pooling:
         x = without_class(x, "image_tokens")
     x = head(x, include_top, pooling, classes, classifier_activation)
-    axes = {} if form == "conv" else SPATIAL
-    return token_model(inputs, x, maps, name, weights, patch_size, axes, resize_spatial, others=1)
+    return token_model(
+        inputs, x, maps, name, weights, patch_size, SPATIAL, resize_spatial, others=1
+    )
+
+
+def check_form(form, num_heads, kernel_size, resize_spatial):
+    """Raises `ValueError` if the form is unknown, or one of the others does not belong to it."""
+    if form not in ("full", "simple", "conv"):
+        raise ValueError(f'`form` must be "full", "simple" or "conv". Received: form={form!r}')
+    if form != "conv":
+        if (num_heads, kernel_size) != (None, None):
+            raise ValueError(
+                '`num_heads` and `kernel_size` are of form="conv". Received: '
+                f"form={form!r}, num_heads={num_heads}, kernel_size={kernel_size}"
+            )
+        return
+    check_positive_integers(num_heads=num_heads, kernel_size=kernel_size)
+    if resize_spatial is not False:
+        raise ValueError(
+            '`resize_spatial` must be False with form="conv", whose weights fit images of any '
+            f"size. Received: resize_spatial={resize_spatial!r}"
+        )
 
 
 def without_class(x, name):

@@ -1,5 +1,7 @@
 """The attention-free mixing of an image's positions: AFT-conv."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -121,14 +123,10 @@ class AttentionFreeConvolution(CompositeLayer):
         # A sequence is an image of one column.
         shape = (size, size if rank == 4 else 1, self.num_heads)
         # Their exponentials count: under mixed precision they stay in float32.
-        self.kernel, self.gamma, self.beta = (
-            self.add_weight(shape, initializer, name=name, autocast=False)
-            for shape, initializer, name in (
-                (shape, self.kernel_initializer, "kernel"),
-                (shape[2:], self.gamma_initializer, "gamma"),
-                (shape[2:], self.beta_initializer, "beta"),
-            )
-        )
+        add = functools.partial(self.add_weight, autocast=False)
+        self.kernel = add(shape, self.kernel_initializer, name="kernel")
+        self.gamma = add((self.num_heads,), self.gamma_initializer, name="gamma")
+        self.beta = add((self.num_heads,), self.beta_initializer, name="beta")
 
     def call(self, inputs, mask=None):
         channels, image = inputs.shape[-1], len(inputs.shape) == 4

@@ -50,7 +50,7 @@ def biases(weights, form, tokens):
     return w
 
 
-def passing_through(layer, rng, channels):
+def passing_through(layer, channels):
     """Makes a layer return half of the weighted means of its inputs, whose keys are the inputs."""
     heads = layer.qkv.units - 2 * channels
     keys = np.eye(channels)[:, :: channels // heads]  # of the first channel of a head
@@ -125,7 +125,7 @@ def test_convolution_is_the_papers_correction_of_a_sum_over_all_positions(rng):
     x = rng.normal(size=(1, 4, 5, 3))
     layer = layers.AttentionFreeConvolution(1, 3, gamma_initializer="ones")
     layer.build(x.shape)
-    passing_through(layer, rng, 3)
+    passing_through(layer, 3)
     kernel = ops.convert_to_numpy(layer.kernel)[..., 0].astype("float64")
     kernel = reference.standardized(kernel, 1.0, 0.0, layer.epsilon)
     by_convolution = reference.attention_free_convolution_means(x[0, ..., 0], x[0], kernel)
@@ -166,7 +166,7 @@ def test_mixing_holds_keys_and_biases_of_80(form, causal, masked):
         arguments = FORMS[form] | ({} if form == "simple" else {"bias_dim": None})
         layer = layers.AttentionFreeMixing(form, causal=causal, **arguments)
         layer.build(x.shape)
-        passing_through(layer, rng, 16)
+        passing_through(layer, 16)
         for variable in layer.factors:
             variable.assign(extremes(rng, *variable.shape))
         w = biases(values_of(layer), form, 6)
@@ -183,7 +183,7 @@ def test_mixing_holds_the_largest_keys_where_the_biases_are_least():
     x = np.array([[[80.0], [-80.0]]])
     layer = layers.AttentionFreeMixing("full", sequence_length=2, bias_dim=None)
     layer.build(x.shape)
-    passing_through(layer, None, 1)
+    passing_through(layer, 1)
     layer.factors[0].assign([[-80.0, 80.0], [80.0, 80.0]])
     np.testing.assert_allclose(2 * run(layer, x)[0, :, 0], [0.0, 80.0], atol=1e-3)
 
@@ -196,7 +196,7 @@ def test_convolution_holds_keys_and_biases_of_80(shape, masked):
         x = extremes(rng, 2, *shape, 8)
         layer = layers.AttentionFreeConvolution(8, 3, gamma_initializer="ones")
         layer.build(x.shape)
-        passing_through(layer, rng, 8)
+        passing_through(layer, 8)
         wanted = extremes(rng, *layer.kernel.shape)
         layer.kernel.assign(wanted)
         layer.gamma.assign(np.sqrt(wanted.var((0, 1)) + layer.epsilon))
@@ -221,7 +221,7 @@ def test_gradients_hold_the_largest_keys_where_the_biases_are_least():
     x = np.array([[[65.0], [-65.0]]])
     layer = layers.AttentionFreeMixing("full", sequence_length=2, bias_dim=None)
     model = keras.Sequential([keras.Input((2, 1)), layer])
-    passing_through(layer, None, 1)
+    passing_through(layer, 1)
     layer.factors[0].assign([[-65.0, 65.0], [65.0, 65.0]])
     model.compile(keras.optimizers.SGD(1e-6), "mse")
     model.fit(x, x + 1, verbose=0)
@@ -259,13 +259,13 @@ def test_an_example_without_tokens_has_a_mean_of_zero(make, rng):
     np.testing.assert_array_equal(outputs, bias)
 
 
-def test_sums_over_many_tokens_are_in_float32_under_mixed_precision(rng):
+def test_sums_over_many_tokens_are_in_float32_under_mixed_precision():
     """In bfloat16, whose next number after 256 is 258, sums of ones stop there."""
     x = np.zeros((1, 4096, 2))
     x[:, 2048:] = 1.0
     layer = layers.AttentionFreeMixing("simple", dtype="mixed_bfloat16")
     layer.build(x.shape)
-    passing_through(layer, rng, 2)
+    passing_through(layer, 2)
     layer.qkv.kernel.assign(np.eye(2)[:, [0, 0, 0, 0, 0, 1]] * [0, 0, 0, 0, 0, 1])
     np.testing.assert_allclose(2 * run(layer, x)[0, 0, 1], 0.5, rtol=1e-2)
 

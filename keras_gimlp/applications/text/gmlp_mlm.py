@@ -2,7 +2,6 @@
 
 import keras
 import keras_hub
-from keras import ops
 
 from keras_gimlp.applications.common import (
     add_residual,
@@ -12,6 +11,7 @@ from keras_gimlp.applications.common import (
 )
 from keras_gimlp.applications.compiled_whole import CompiledWhole
 from keras_gimlp.applications.image_model import Frugal
+from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
 from keras_gimlp.layers.dense import Dense
 from keras_gimlp.layers.layer_normalization import LayerNormalization
@@ -114,21 +114,8 @@ class gMLP_MLM(CompiledWhole, Frugal, keras_hub.models.Backbone):
             sequence_length=sequence_length,
         )
         rates = drop_path_rates(drop_path_rate, depth)
-        self.token_embedding = keras.layers.ReversibleEmbedding(
-            vocabulary_size,
-            dim,
-            embeddings_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-            # Logits of a masked language model keep their digits under mixed precision.
-            reverse_dtype=keras.dtype_policies.get(dtype).variable_dtype,
-            dtype=dtype,
-            name="token_embedding",
-        )
-        tokens = sequence_length if spatial == "dense" else None
-        inputs = {
-            key: keras.Input((tokens,), dtype="int32", name=key)
-            for key in ("token_ids", "padding_mask")
-        }
-        mask = ops.cast(inputs["padding_mask"], "bool")
+        self.token_embedding = token_embedding(vocabulary_size, dim, dtype)
+        inputs, mask = token_inputs(sequence_length if spatial == "dense" else None)
         x = self.token_embedding(inputs["token_ids"])
         x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
         for i, rate in enumerate(rates):

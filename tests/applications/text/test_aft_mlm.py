@@ -8,13 +8,13 @@ from keras import ops
 
 from keras_gimlp import applications
 from tests import reference
+from tests.applications.text.test_gmlp_mlm import LENGTHS, texts
 from tests.families import run
 from tests.training import unmoved
 
 SIZES = {"vocabulary_size": 23, "depth": 2, "dim": 8, "ffn_dim": 12, "sequence_length": 9}
 SIZES |= {"window": 2, "bias_dim": 3}
 FORMS = pytest.mark.parametrize("form", ["full", "local", "simple"])
-LENGTHS = (6, 3, 1)  # of three examples of six tokens
 
 
 def small(seed=0, **kwargs):
@@ -24,12 +24,6 @@ def small(seed=0, **kwargs):
     for variable in model.weights:
         variable.assign(variable + rng.normal(size=variable.shape) / 2)
     return model
-
-
-def texts(tokens=6, lengths=LENGTHS, seed=0):
-    ids = np.random.default_rng(seed).integers(0, 23, (len(lengths), tokens)).astype("int32")
-    mask = np.arange(tokens) < np.array(lengths)[:, None]
-    return {"token_ids": ids, "padding_mask": mask.astype("int32")}
 
 
 @FORMS
