@@ -8,7 +8,8 @@
 
 `small_gmlp`, `small_amlp`, `small_bert` and the ablations `small_linear`, `small_additive` and
 `small_multiplicative` have about 5 million parameters; results are in `recipes/README.md`.
-`small_aft`, of as many, has not been run yet.
+`small_transformer`, `small_transformer_relative` and `small_aft`, of as many, have not been run
+yet.
 
 The text is tokenized once, into files in the folder of the run, which are deleted when the run is
 complete. They take 2 bytes per token (4 if the vocabulary has more than 65,536 tokens), so 2 GB for
@@ -41,8 +42,8 @@ class Config(AdamWOptions, RunOptions):
     """Every hyper-parameter of a run. The comments are the help of the command line."""
 
     # The encoder: gMLP, aMLP (gMLP with a tiny attention), or for comparison AFT, a Transformer
-    # without attention, and BERT, KerasHub's Transformer with absolute positions.
-    model: Literal["gMLP", "aMLP", "AFT", "BERT"] = "gMLP"
+    # without attention, a pre-norm Transformer, and BERT, KerasHub's post-norm one.
+    model: Literal["gMLP", "aMLP", "AFT", "Transformer", "BERT"] = "gMLP"
     # Number of blocks.
     depth: Count = 4
     # Channels per token.
@@ -51,8 +52,11 @@ class Config(AdamWOptions, RunOptions):
     ffn_dim: Count = 256
     # Size of the tiny attention's head (aMLP).
     attention_dim: Count | None = None
-    # Attention heads (BERT).
+    # Attention heads (Transformer, BERT).
     num_heads: Count = 4
+    # What tells a Transformer where tokens are: a learned vector for each position, or a learned
+    # bias for each distance in each head. BERT has the former.
+    positions: Literal["absolute", "relative"] = "absolute"
     # Spatial weights of gMLP and aMLP.
     spatial: Literal["toeplitz", "dense"] = "toeplitz"
     # Form of the gating unit: split is the paper's, the others are its ablations.
@@ -148,6 +152,18 @@ CONFIGURATIONS = command_line.named(
         "small_bert": dataclasses.replace(
             SMALL, model="BERT", depth=8, ffn_dim=768, num_heads=3, learning_rate=1e-3
         ),
+        **{
+            f"small_transformer{suffix}": dataclasses.replace(
+                SMALL,
+                model="Transformer",
+                depth=8,
+                ffn_dim=688,
+                num_heads=3,
+                positions=positions,
+                learning_rate=1e-3,
+            )
+            for suffix, positions in (("", "absolute"), ("_relative", "relative"))
+        },
         "small_aft": dataclasses.replace(
             SMALL, model="AFT", depth=7, ffn_dim=768, learning_rate=1e-3
         ),

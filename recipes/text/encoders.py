@@ -24,12 +24,13 @@ except ModuleNotFoundError as error:
 # Here and not where they are used: from here on KerasHub knows our presets.
 from keras_gimlp import applications, rematerialize
 from keras_gimlp.applications.text.pretrained import load_encoder, load_tokenizer
+from recipes.text import transformer
 
 # KerasHub's names of the architectures.
 PLAIN = {"BERT": "Bert", "RoBERTa": "Roberta", "DeBERTaV3": "DebertaV3"}
 GATED = tuple(f"gi{name}" for name in PLAIN)
 GMLPS = ("gMLP", "aMLP")
-OURS = (*GMLPS, "AFT")
+OURS = (*GMLPS, "AFT", "Transformer")  # built alike
 MODELS = (*PLAIN, *GATED, *OURS)
 
 
@@ -139,7 +140,7 @@ def load(config, setting, texts):
 
 
 def load_ours(config, model, weights, texts):
-    """Returns the tokenizer and the encoder of gMLP, aMLP or AFT; see `load`."""
+    """Returns the tokenizer and the encoder of a model in `OURS`; see `load`."""
     cls = kind(model, "Backbone")
     if weights is None:
         tokenizer = new_tokenizer(model, texts, config.vocabulary_size)
@@ -151,6 +152,7 @@ def load_ours(config, model, weights, texts):
             sequence_length=config.sequence_length,
             dropout=config.dropout,
             **({"attention_dim": config.attention_dim} if model == "aMLP" else {}),
+            **({"num_heads": config.num_heads} if model == "Transformer" else {}),
         )
         return tokenizer, backbone
     tokenizer = load_tokenizer(weights, kind(model, "Tokenizer"))
@@ -169,6 +171,8 @@ def is_gated(model):
 def kind(model, what):
     """Returns our class or KerasHub's for a model by name, such as its `"TextClassifier"`."""
     if model in OURS:
+        if model == "Transformer":
+            return getattr(transformer, "Transformer" + ("" if what == "Backbone" else what))
         family = "gMLP" if model in GMLPS else model
         return getattr(applications, family + ("_MLM" if what == "Backbone" else what))
     if is_gated(model):

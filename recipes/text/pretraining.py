@@ -125,6 +125,8 @@ def sizes(config):
         "ffn_dim": config.ffn_dim,
         "sequence_length": config.sequence_length,
     }
+    if config.model == "Transformer":
+        return common | {"num_heads": config.num_heads, "positions": config.positions}
     if config.model == "AFT":
         return common | {"form": config.mixing, "window": config.window}
     return common | {

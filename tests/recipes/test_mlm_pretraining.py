@@ -103,7 +103,12 @@ def test_a_killed_run_goes_on_where_it_was_and_its_preset_fills_masks(text, tmp_
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 @pytest.mark.parametrize(
-    "arguments", [(), ("--spatial", "dense"), ("--model", "BERT"), ("--model", "AFT")]
+    "arguments",
+    [
+        (),
+        ("--spatial", "dense"),
+        *(("--model", model) for model in ("BERT", "AFT", "Transformer")),
+    ],
 )
 def test_masks_are_filled_by_what_was_learnt(arguments, tmp_path, capsys):
     path = tmp_path / "text.txt"

@@ -1,0 +1,223 @@
+"""A Transformer to compare with: pre-norm, with absolute positions or relative biases.
+
+It has what gMLP's encoder has around its blocks, the tied embedding and the final normalization, so
+that only the blocks differ. KerasHub's `TransformerEncoder(normalize_first=True)` takes no biases;
+without them, the blocks here compute what it computes.
+"""
+
+import keras
+import keras_hub
+from keras import ops
+
+from keras_gimlp.applications.text import gmlp_tasks
+from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
+from keras_gimlp.layers.dense import Dense
+from keras_gimlp.layers.layer_normalization import LayerNormalization
+
+EPSILON = 1e-6
+MASKED = -1e9  # added to the score of what is no token
+register = keras.saving.register_keras_serializable(package="keras_gimlp_recipes")
+
+
+@register
+class SelfAttention(keras.layers.Layer):
+    """Attention of every token to all tokens, with a learned bias per head and distance.
+
+        output_t = sum_s softmax_s(q_t k_s / sqrt(d) + w_(t-s)) v_s W_o + b_o
+
+    Args:
+        num_heads: Integer, which divides the channels; `d` is their quotient.
+        sequence_length: Integer, maximum number of tokens, for which there are
+            `2 sequence_length - 1` biases `w` per head, zeros at the start. `None` for no biases.
+        **kwargs: `name`, `dtype`, as for every Keras layer.
+
+    Call arguments:
+        inputs: Tensor of shape `(batch, tokens, channels)`.
+        mask: Boolean tensor of shape `(batch, tokens)`, true where there is a token.
+
+    Reference:
+        Biases as in Raffel et al., "Exploring the Limits of Transfer Learning with a Unified
+        Text-to-Text Transformer" (2020), arXiv:1910.10683, but one for every distance.
+    """
+
+    def __init__(self, num_heads, sequence_length=None, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.sequence_length = sequence_length
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self.qkv = dense(3 * channels, self.dtype_policy, "qkv")
+        self.qkv.build(input_shape)
+        self.projection = dense(channels, self.dtype_policy, "projection")
+        self.projection.build(input_shape)
+        if self.sequence_length is not None:
+            self.biases = self.add_weight(
+                (self.num_heads, 2 * self.sequence_length - 1), "zeros", name="biases"
+            )
+
+    def call(self, inputs, mask):
+        batch, tokens, channels = ops.shape(inputs)
+        heads = (batch, tokens, self.num_heads, channels // self.num_heads)
+        q, k, v = (ops.reshape(x, heads) for x in ops.split(self.qkv(inputs), 3, axis=-1))
+        # (batch, heads, t, s)
+        biases = ops.reshape(ops.where(mask, 0.0, MASKED), (batch, 1, 1, tokens))
+        if self.sequence_length is not None:
+            place = ops.arange(tokens)
+            distance = ops.expand_dims(place, 1) - place
+            biases = biases + ops.take(self.biases, distance + self.sequence_length - 1, axis=1)
+        x = ops.dot_product_attention(q, k, v, bias=ops.cast(biases, q.dtype))
+        return self.projection(ops.reshape(x, (batch, tokens, channels)))
+
+    def get_config(self):
+        return super().get_config() | {
+            "num_heads": self.num_heads,
+            "sequence_length": self.sequence_length,
+        }
+
+
+@register
+class Transformer(keras_hub.models.Backbone):
+    """A pre-norm Transformer encoder.
+
+    Args:
+        vocabulary_size: Integer, number of tokens.
+        depth: Integer, number of blocks.
+        dim: Integer, channels per token.
+        ffn_dim: Integer, hidden units of the MLPs.
+        num_heads: Integer, heads of the attention. Defaults to 8.
+        positions: `"absolute"` for a learned vector per position, added to the embeddings, or
+            `"relative"` for the biases of `SelfAttention` in every block. Defaults to
+            `"absolute"`.
+        sequence_length: Integer, maximum number of tokens. Defaults to 512.
+        dropout: Float, dropout rate of the embeddings and of what every part of a block adds.
+            Defaults to 0.
+        dtype: Precision of the layers. Defaults to `None`, the global policy.
+        **kwargs: `name`, `trainable`.
+
+    Call arguments:
+        inputs: Dictionary of integer tensors `token_ids` and `padding_mask`, `(batch, tokens)`.
+
+    Output shape:
+        `(batch, tokens, dim)`.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary_size,
+        depth,
+        dim,
+        ffn_dim,
+        num_heads=8,
+        positions="absolute",
+        sequence_length=512,
+        dropout=0.0,
+        dtype=None,
+        name="transformer",
+        **kwargs,
+    ):
+        if dim % num_heads:
+            raise ValueError(
+                f"`num_heads` must divide `dim`. Received: num_heads={num_heads}, dim={dim}"
+            )
+        self.token_embedding = token_embedding(vocabulary_size, dim, dtype)
+        inputs, mask = token_inputs()
+        x = self.token_embedding(inputs["token_ids"])
+        if positions == "absolute":
+            x = x + keras_hub.layers.PositionEmbedding(
+                sequence_length,
+                initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+                dtype=dtype,
+                name="position_embedding",
+            )(x)
+        x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
+        biases = sequence_length if positions == "relative" else None
+        for i in range(depth):
+            x = block(x, mask, num_heads, biases, ffn_dim, dropout, dtype, name=f"block{i}")
+        x = keras.layers.LayerNormalization(epsilon=EPSILON, dtype=dtype, name="norm")(x)
+        super().__init__(inputs=inputs, outputs=x, dtype=dtype, name=name, **kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.depth = depth
+        self.dim = dim
+        self.ffn_dim = ffn_dim
+        self.num_heads = num_heads
+        self.positions = positions
+        self.sequence_length = sequence_length
+        self.dropout = dropout
+        # The names that KerasHub's tasks and heads look up.
+        self.hidden_dim = dim
+        self.max_sequence_length = sequence_length
+        self.start_token_index = 0
+
+    def get_config(self):
+        return super().get_config() | {
+            "vocabulary_size": self.vocabulary_size,
+            "depth": self.depth,
+            "dim": self.dim,
+            "ffn_dim": self.ffn_dim,
+            "num_heads": self.num_heads,
+            "positions": self.positions,
+            "sequence_length": self.sequence_length,
+            "dropout": self.dropout,
+        }
+
+
+def block(x, mask, num_heads, biases, ffn_dim, dropout, dtype, name):
+    """One pre-norm block on tokens of shape `(batch, N, dim)`."""
+    y = LayerNormalization(epsilon=EPSILON, dtype=dtype, name=f"{name}_attention_norm")(x)
+    y = SelfAttention(num_heads, biases, dtype=dtype, name=f"{name}_attention")(y, mask=mask)
+    y = keras.layers.Dropout(dropout, dtype=dtype, name=f"{name}_attention_dropout")(y)
+    x = keras.layers.Add(dtype=dtype, name=f"{name}_attention_add")([x, y])
+
+    y = LayerNormalization(epsilon=EPSILON, dtype=dtype, name=f"{name}_mlp_norm")(x)
+    y = dense(ffn_dim, dtype, f"{name}_mlp_expand", activation="gelu")(y)
+    y = dense(x.shape[-1], dtype, f"{name}_mlp_contract")(y)
+    y = keras.layers.Dropout(dropout, dtype=dtype, name=f"{name}_mlp_dropout")(y)
+    return keras.layers.Add(dtype=dtype, name=f"{name}_mlp_add")([x, y])
+
+
+def dense(units, dtype, name, **kwargs):
+    """Returns a dense layer that starts as BERT's do."""
+    start = keras.initializers.TruncatedNormal(stddev=0.02)
+    return Dense(units, kernel_initializer=start, dtype=dtype, name=name, **kwargs)
+
+
+@register
+class TransformerTokenizer(gmlp_tasks.gMLPTokenizer):
+    """`gMLPTokenizer` for `Transformer`."""
+
+    backbone_cls = Transformer
+
+
+@register
+class TransformerTextClassifierPreprocessor(gmlp_tasks.gMLPTextClassifierPreprocessor):
+    """`gMLPTextClassifierPreprocessor` for `Transformer`."""
+
+    backbone_cls = Transformer
+    tokenizer_cls = TransformerTokenizer
+
+
+@register
+class TransformerMaskedLMPreprocessor(gmlp_tasks.gMLPMaskedLMPreprocessor):
+    """`gMLPMaskedLMPreprocessor` for `Transformer`."""
+
+    backbone_cls = Transformer
+    tokenizer_cls = TransformerTokenizer
+
+
+@register
+class TransformerTextClassifier(gmlp_tasks.gMLPTextClassifier):
+    """`gMLPTextClassifier` on `Transformer`."""
+
+    backbone_cls = Transformer
+    preprocessor_cls = TransformerTextClassifierPreprocessor
+
+
+@register
+class TransformerMaskedLM(gmlp_tasks.gMLPMaskedLM):
+    """`gMLPMaskedLM` on `Transformer`."""
+
+    backbone_cls = Transformer
+    preprocessor_cls = TransformerMaskedLMPreprocessor
