@@ -9,7 +9,7 @@ import pathlib
 import keras
 
 from keras_gimlp import applications
-from recipes.deployment import signature
+from recipes.deployment import signature, vocabulary
 
 PACKAGES = ("keras_gimlp", "keras", "keras-hub", "tensorflow", "jax", "torch")
 
@@ -34,7 +34,7 @@ def card_of(model, of, form, path, source):
         "inputs": [dataclasses.asdict(x) for x in of.inputs],
         "sizes": {name: [signature.LEAST[name], of.most[name]] for name in of.free()},
         "outputs": list(of.outputs),
-        "preprocessing": preprocessing(model, of, source),
+        "preprocessing": preprocessing(model, of, path, source),
         "parameters": model.count_params(),
         "vocabulary_size": of.kinds,
         "bytes": sum(p.stat().st_size for p in parts),
@@ -43,18 +43,10 @@ def card_of(model, of, form, path, source):
     }
 
 
-def preprocessing(model, of, source):
+def preprocessing(model, of, path, source):
     """Returns what has to be done with a photo or a text before, `None` where that is not known."""
     if of.kinds is not None:
-        preprocessor = getattr(model, "preprocessor", None)
-        if preprocessor is None:
-            return None
-        tokenizer = preprocessor.tokenizer
-        return {
-            "tokenizer": type(tokenizer).__name__,
-            "vocabulary_size": tokenizer.vocabulary_size(),
-            "sequence_length": preprocessor.sequence_length,
-        }
+        return vocabulary.describe(model, path)
     scale = transform_of(source)
     if scale is None:
         return None

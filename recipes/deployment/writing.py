@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from recipes.common import files
-from recipes.deployment import calibration, cards, int8, signature
+from recipes.deployment import calibration, cards, int8, signature, vocabulary
 
 # The sizes of the inputs that are compared: not those that the model was traced with.
 TRIALS = (
@@ -45,6 +45,7 @@ def write(model, form, path, source):
             quantized = None
             if source.quantize:
                 unfinished, quantized = int8.quantize(data, of, form, unfinished, source)
+            vocabulary.write(model, unfinished)
             card = cards.card_of(model, of, form, unfinished, source)
             card |= {"error": error, "quantized": quantized}
             move(unfinished.parent.iterdir(), card_path)

@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tokenizers
 from PIL import Image
 from sklearn.metrics import matthews_corrcoef
 
@@ -67,6 +68,24 @@ def test_texts_keep_their_score(sentences, tmp_path):
     before = card["quantized"]["before"]
     assert before == {"matthews": pytest.approx(trained["matthews"], abs=1e-6)}
     assert card["quantized"]["after"].keys() == {"matthews"}
+
+
+def test_texts_become_the_same_tokens_elsewhere(sentences, tmp_path):
+    path, preset = tmp_path / "cola.onnx", str(sentences / "preset")
+    export.main(["--format", "onnx", "--preset", preset, "--output", str(path)])
+    card = json.loads(path.with_name("cola.onnx.json").read_text())
+    steps = card["preprocessing"]
+    words = f"{steps['files']}/vocabulary.txt"
+    assert words in card["sha256"]
+    elsewhere = tokenizers.BertWordPieceTokenizer(
+        str(tmp_path / words), lowercase=steps["lowercase"], strip_accents=False
+    )
+    assert elsewhere.encode(steps["example"]["text"]).ids == steps["example"]["token_ids"]
+    assert steps["special_tokens"].items() <= elsewhere.get_vocab().items()
+    texts = synthetic.acceptability(20, seed=3)[0]
+    x = models.from_preset(preset).preprocessor(texts)
+    for row, mask, text in zip(x["token_ids"], x["padding_mask"], texts, strict=True):
+        assert elsewhere.encode(text).ids == row[mask > 0].tolist()
 
 
 def test_the_score_of_texts_is_that_of_the_task(sentences):
