@@ -18,6 +18,9 @@ from keras_gimlp.layers.layer_normalization import widen
 # The axes of keys and values, of which `j` is the one that is attended to.
 ROW, COLUMN, EVERY_ROW = "bhrjd", "bhjcd", "bhjd"
 LOWEST = -1e9  # the score of what is not allowed: finite, so that no gradient is NaN
+# The same in a maximum of queries or keys, in float16 too. Finite, since what gets a zero instead
+# is multiplied by zero in exported files.
+NO_MAXIMUM = -6e4
 
 
 class Terms(typing.NamedTuple):
@@ -100,19 +103,19 @@ def only(mask, x, otherwise):
 
 def maximum_of_rows(x, mask):
     """Returns the maximum over each row, of shape (B, H, R, 1, D): zeros if it has no token."""
-    maximum = ops.amax(only(mask, x, float("-inf")), axis=3, keepdims=True)
+    maximum = ops.amax(only(mask, x, NO_MAXIMUM), axis=3, keepdims=True)
     return only(any_in_row(mask), maximum, 0.0)
 
 
 def maximum_before(x, axis):
-    """Returns at each position the maximum over those before it, minus infinity at the first."""
+    """Returns at each position the maximum over those before it, `NO_MAXIMUM` at the first."""
     size = x.shape[axis]
     cut = (*(slice(None),) * axis, slice(size))
 
     def delay(x, steps):
         widths = [(0, 0)] * len(x.shape)
         widths[axis] = (steps, 0)
-        return ops.pad(x, widths, constant_values=float("-inf"))[cut]
+        return ops.pad(x, widths, constant_values=NO_MAXIMUM)[cut]
 
     x, seen = delay(x, 1), 1
     while seen < size - 1:
@@ -207,7 +210,7 @@ def axial_vertical(q, k, v, mask, causal):
     # At each token, the tokens above it in its column in one.
     some = ops.any(above, axis=-1)
     q_above, k_above = (
-        only(some, maximum_before(only(mask, x, float("-inf")), axis=2), 0.0) for x in (q, k)
+        only(some, maximum_before(only(mask, x, NO_MAXIMUM), axis=2), 0.0) for x in (q, k)
     )
     v_above = expectation(attend(q_above, k, v, COLUMN, above))
     others = attend(q, k_above, v_above, ROW, both(pairs(ops.not_equal, columns), over_row(some)))
@@ -222,7 +225,7 @@ def axial_horizontal(q, k, v, mask, causal):
     others = both(ops.expand_dims(pairs(ops.not_equal, columns), 0), over_row(mask))
     some = ops.any(others, axis=-1)
     q_others, k_others = (
-        only(some, maximum_of_others(only(mask, x, float("-inf"))), 0.0) for x in (q, k)
+        only(some, maximum_of_others(only(mask, x, NO_MAXIMUM)), 0.0) for x in (q, k)
     )
     v_others = expectation(attend(q_others, k, v, ROW, others))
     rows_above = attend(q, k_others, v_others, COLUMN, both(above, over_column(some)))

@@ -17,8 +17,8 @@ class FineTuning(EpochOptions, AdamWOptions, RunOptions):
     # Runs of each setting, with consecutive seeds from --seed on.
     seeds: Count = 1
 
-    # Encoders to compare: BERT, RoBERTa, DeBERTaV3, with gates giBERT, giRoBERTa, giDeBERTaV3; gMLP
-    # and aMLP.
+    # Encoders to compare: BERT, RoBERTa, DeBERTaV3, with gates giBERT, giRoBERTa, giDeBERTaV3;
+    # gMLP, aMLP, AFT, Transformer.
     model: tuple[str, ...] = ("BERT", "giBERT")
     # Preset of the encoder: a KerasHub name, hf://OWNER/NAME, or a folder, such as the one that
     # mlm_pretraining saves ({backend} in it stands for the name of the backend). None: a new
@@ -36,7 +36,8 @@ class FineTuning(EpochOptions, AdamWOptions, RunOptions):
     rank: Count | None = None
     # Train everything, or only the gates and the head.
     train: Literal["all", "gates"] = "all"
-    # Dropout rate of gMLP and aMLP. The others use that of their preset, or KerasHub's default.
+    # Dropout rate of gMLP, aMLP, AFT and Transformer. The others use that of their preset, or
+    # KerasHub's default.
     dropout: Rate = 0.1
     # Maximum tokens in the vocabulary of a new encoder.
     vocabulary_size: Count = 500

@@ -12,7 +12,8 @@ import pytest
 from keras import ops
 from PIL import Image
 
-from keras_gimlp import applications
+from keras_gimlp import applications, layers
+from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
 from recipes import export, image_classification
 from recipes.deployment import signature, writing
 from recipes.deployment.formats import FORMATS
@@ -34,6 +35,18 @@ ENCODER = {
 GMLP = {"vocabulary_size": 97, "depth": 1, "dim": 8, "ffn_dim": 12, "sequence_length": 16}
 gi_bert = functools.partial(applications.giBERT, **ENCODER)
 gmlp = functools.partial(applications.gMLP_MLM, **GMLP)
+
+
+def combiner():
+    """An encoder of texts of 16 tokens, of one layer of Combiner's attention."""
+    inputs, mask = token_inputs(16)
+    x = token_embedding(97, 8, None)(inputs["token_ids"])
+    x = layers.CombinerAttention(2, "fixed", segment_size=5)(x, mask=mask)
+    model = keras.Model(inputs, x, name="combiner")
+    model.vocabulary_size = 97
+    return model
+
+
 # One small model of each family and with each head. Their names are rows of a table.
 MODELS = {
     **{
@@ -61,10 +74,11 @@ MODELS = {
     "giBERT, masked words": lambda: applications.giBERTMaskedLM(gi_bert()),
     "gMLP, token classifier": lambda: applications.TokenClassifier(gmlp(), num_classes=3),
     "gMLP, spans": lambda: applications.SpanExtractor(gmlp()),
+    "Combiner": combiner,
 }
 SHAPES = {
     "CycleMLP, images of any size": ("batch", "height", "width", 3),
-    "gMLP text of one length": ("batch", 16),
+    **dict.fromkeys(("gMLP text of one length", "Combiner"), ("batch", 16)),
 }
 
 
