@@ -1,20 +1,23 @@
 """Compares finished runs in one table and one plot of a column of their `metrics.csv`.
 
     python -m recipes.compare runs/mlm-* --column val_perplexity --output comparison
+    python -m recipes.compare runs/mlm-* --column val_perplexity --keep results.json
+    python -m recipes.compare results.json --column val_loss
 
 Runs that differ only in their seed are one row, with mean and standard deviation, and one curve
 with the range over the seeds. The runs may be those of different recipes, if each has the column.
-`comparison.md` and `comparison.png` are written.
+`comparison.md` and `comparison.png` are written. `--keep` writes configurations, metrics and scores
+of the runs, without their models, into one file, which stands for their folders afterwards.
+`recipes/results` holds those of the tables in `recipes/README.md`.
 """
 
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
 import tyro
 
-from recipes.common import command_line, files
+from recipes.common import command_line, files, finished
 
 PROGRAM = "python -m recipes.compare"
 
@@ -23,7 +26,7 @@ PROGRAM = "python -m recipes.compare"
 class Config:
     """What to compare. The comments are the help of the command line."""
 
-    # Folders of the runs.
+    # Folders of runs, and files that --keep has written.
     folders: tyro.conf.Positional[tuple[pathlib.Path, ...]]
     # Column of metrics.csv. The table has its value after the last epoch.
     column: str
@@ -31,14 +34,20 @@ class Config:
     output: pathlib.Path = pathlib.Path("comparison")
     # Draw the column on a logarithmic axis.
     log: bool = False
+    # Also write the runs into this file, which takes the place of their folders.
+    keep: pathlib.Path | None = None
 
 
 def main(arguments=None):
     config = command_line.parse_options(Config, PROGRAM, __doc__, arguments)
     if not config.folders:
         raise SystemExit("Name the folders of the runs to compare.")
-    settings = grouped([read(folder, config.column) for folder in config.folders])
+    runs = [run for path in config.folders for run in finished.read(path)]
+    check(runs, config.column)
+    settings = grouped(runs)
     table = markdown(settings, config.column)
+    if config.keep is not None:
+        finished.keep(config.keep, runs)
     config.output.parent.mkdir(parents=True, exist_ok=True)
     # Not `with_suffix`, to which the end of "lr-0.1" is one.
     pathlib.Path(f"{config.output}.md").write_text(table)
@@ -47,36 +56,14 @@ def main(arguments=None):
     print(f"{table}\nPlot: {plot}")
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What the folder of a finished run holds."""
-
-    config: dict
-    summary: dict
-    values: np.ndarray  # of the column, one an epoch
-
-    @property
-    def setting(self):
-        """Everything but the seed, as text."""
-        return json.dumps({k: v for k, v in self.config.items() if k != "seed"}, sort_keys=True)
-
-    @property
-    def rate(self):
-        """Examples per second, and what an example is."""
-        column = next(name for name in self.summary if name.endswith("_per_second"))
-        return self.summary[column], column.removesuffix("_per_second")
-
-
-def read(folder, column):
-    """Returns the run in a folder, or ends the program if it is not finished."""
-    rows = files.read_metrics(folder)
-    if not (rows and (folder / "config.json").is_file() and files.is_complete(folder)):
-        raise SystemExit(f"{folder} holds no finished run.")
-    if column not in rows[0]:
-        raise SystemExit(f"{folder} has no column {column!r}. It has {', '.join(rows[0])}.")
-    values = np.array([float(row[column]) for row in rows])
-    config = files.read_json(folder / "config.json")["config"]
-    return Run(config, files.read_json(folder / "summary.json"), values)
+def check(runs, column):
+    """Ends the program if a run does not have the column."""
+    for run in runs:
+        if column not in run.metrics:
+            raise SystemExit(
+                f"A run of {run.config['config']} has no column {column!r}. It has "
+                f"{', '.join(run.metrics)}."
+            )
 
 
 def grouped(found):
@@ -104,14 +91,14 @@ def markdown(settings, column):
     lines = []
     for name, members in settings.items():
         members = sorted(members, key=lambda run: run.config["seed"])
-        last = np.array([run.values[-1] for run in members])
+        last = np.array([run.values(column)[-1] for run in members])
         spread = f" ± {last.std(ddof=1):.3g}" if len(last) > 1 else ""
         rates, units = zip(*(run.rate for run in members), strict=True)
         lines.append(
             [
                 name,
                 f"{members[0].summary['parameters']:,}",
-                str(len(members[0].values)),
+                str(len(members[0].values(column))),
                 ", ".join(str(run.config["seed"]) for run in members),
                 ", ".join(f"{value:.5g}" for value in last),
                 f"{last.mean():.5g}{spread}",
@@ -130,8 +117,9 @@ def draw(settings, config, path):
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for name, members in settings.items():
-        epochs = min(len(run.values) for run in members)
-        values = np.stack([run.values[:epochs] for run in members])
+        values = [run.values(config.column) for run in members]
+        epochs = min(map(len, values))
+        values = np.stack([x[:epochs] for x in values])
         (line,) = axes.plot(np.arange(1, epochs + 1), values.mean(0), marker=".", label=name)
         if len(members) > 1:
             axes.fill_between(

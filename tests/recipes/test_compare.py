@@ -1,11 +1,15 @@
 """The comparison of finished runs, and the measurement of time and memory."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
 
 from recipes import compare, mlm_pretraining, text_scaling
+from recipes.common import finished
+
+RESULTS = pathlib.Path(compare.__file__).parent / "results"
 
 
 def write_run(folder, values, config, **summary):
@@ -59,11 +63,39 @@ def test_runs_of_different_recipes_are_compared(tmp_path):
     assert second == "| digits | 5,678 | 1 | 0 | 2 | 2 | 70 images | 9 |"
 
 
+def test_a_file_stands_for_the_folders_that_it_was_made_of(tmp_path):
+    a = {"config": "a", "dim": 8, "files": ["/data/books/one.txt", "two/three.txt"]}
+    folders = [
+        write_run(tmp_path / "a1", [3, 2.5], a | {"seed": 1}),
+        write_run(tmp_path / "b0", [4, 3], a | {"config": "b", "seed": 0}),
+    ]
+    kept, column = tmp_path / "results" / "kept.json", ["--column", "val_loss"]
+    compare.main([*folders, *column, "--keep", str(kept), "--output", str(tmp_path / "one")])
+    compare.main([str(kept), *column, "--output", str(tmp_path / "two")])
+    assert (tmp_path / "one.md").read_text() == (tmp_path / "two.md").read_text()
+    assert json.loads(kept.read_text())["runs"][0]["config"]["files"] == [
+        "one.txt",
+        "two/three.txt",
+    ]
+    kept.write_text("{}")
+    with pytest.raises(SystemExit, match="kept.json is no file of runs that compare has kept"):
+        compare.main([str(kept), *column])
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_tables_of_the_documents_are_those_of_the_kept_runs(path):
+    begin = f"<!-- runs of {path.stem}: "
+    _, found = (RESULTS.parent / "README.md").read_text().split(begin)
+    column, found = found.split(" -->\n", 1)
+    table = compare.markdown(compare.grouped(finished.read(path)), column)
+    assert found.startswith(f"{table}<!-- end -->\n")
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path):
     folder = write_run(tmp_path / "a", [1], {"config": "a", "seed": 0})
     with pytest.raises(SystemExit, match="holds no finished run"):
         compare.main([folder, str(tmp_path), "--column", "loss"])
-    with pytest.raises(SystemExit, match="has no column 'los'. It has epoch, loss, val_loss"):
+    with pytest.raises(SystemExit, match="run of a has no column 'los'. It has epoch, loss, val"):
         compare.main([folder, "--column", "los"])
     with pytest.raises(SystemExit, match="Name the folders"):
         compare.main(["--column", "loss"])

@@ -1,0 +1,80 @@
+"""Finished runs: read from their folders, or from a file of what is worth keeping of them."""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+
+from recipes.common import files
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a finished run leaves besides its model.
+
+    Attributes:
+        config: Dictionary of every option that changes what is trained.
+        summary: Dictionary of final scores, parameters, seconds, backend, hardware.
+        metrics: Dictionary of lists of floats, the columns of `metrics.csv`, one value an epoch.
+    """
+
+    config: dict
+    summary: dict
+    metrics: dict
+
+    @property
+    def setting(self):
+        """Everything but the seed, as text."""
+        return json.dumps({k: v for k, v in self.config.items() if k != "seed"}, sort_keys=True)
+
+    @property
+    def rate(self):
+        """Examples per second, and what an example is."""
+        column = next(name for name in self.summary if name.endswith("_per_second"))
+        return self.summary[column], column.removesuffix("_per_second")
+
+    def values(self, column):
+        """Returns a column of the metrics as an array."""
+        return np.array(self.metrics[column])
+
+
+def read(path):
+    """Returns the runs in a folder of one, or in a file that `keep` has written.
+
+    Ends the program if there is none that is finished.
+    """
+    if path.is_file():
+        return kept(path)
+    rows = files.read_metrics(path)
+    if not (rows and (path / "config.json").is_file() and files.is_complete(path)):
+        raise SystemExit(f"{path} holds no finished run.")
+    metrics = {name: [float(row[name]) for row in rows] for name in rows[0]}
+    config = files.read_json(path / "config.json")["config"]
+    return [Run(config, files.read_json(path / "summary.json"), metrics)]
+
+
+def kept(path):
+    """Returns the runs in a file."""
+    content = files.read_json(path)
+    try:
+        return [Run(**run) for run in content["runs"]]
+    except (KeyError, TypeError) as error:
+        raise SystemExit(f"{path} is no file of runs that compare has kept.") from error
+
+
+def keep(path, runs):
+    """Writes runs into a file, in which absolute paths have become names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, {"runs": [without_folders(dataclasses.asdict(run)) for run in runs]})
+
+
+def without_folders(value):
+    """Returns what JSON holds with the last part alone of every absolute path."""
+    if isinstance(value, dict):
+        return {name: without_folders(x) for name, x in value.items()}
+    if isinstance(value, list):
+        return [without_folders(x) for x in value]
+    if isinstance(value, str) and pathlib.PurePath(value).is_absolute():
+        return pathlib.PurePath(value).name
+    return value
