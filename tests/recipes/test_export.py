@@ -138,6 +138,21 @@ def test_a_runtime_computes_what_the_model_computes(name, form, tmp_path):
     assert len(card["outputs"]) == count
 
 
+@pytest.mark.backends("tensorflow")
+@pytest.mark.parametrize("name", ["gMLP", "gMLP text"])
+def test_keras_exports_to_onnx_without_the_recipe(name, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = model_of(name)
+    inputs = signature.signature_of(model).examples(0, batch=3, tokens=7)
+    expected = ops.convert_to_numpy(signature.call(model, inputs)[0])
+    model.export(str(tmp_path / "model.onnx"), format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    names = [x.name for x in session.get_inputs()]
+    arrays = [inputs[x] for x in names] if isinstance(model.input, dict) else inputs.values()
+    (found,) = session.run(None, dict(zip(names, arrays, strict=True)))
+    assert signature.error([found], [expected]) <= 1e-5
+
+
 @WRITES
 def test_free_sizes_have_names_in_onnx(tmp_path):
     import onnx
