@@ -8,7 +8,7 @@
 
 `small_gmlp`, `small_amlp`, `small_bert` and the ablations `small_linear`, `small_additive` and
 `small_multiplicative` have about 5 million parameters; results are in `recipes/README.md`.
-`small_transformer`, `small_transformer_relative` and `small_aft`, of as many, have not been run
+`small_aft` is of as many; `small_transformer` and `small_transformer_relative` have not been run
 yet.
 
 The text is tokenized once, into files in the folder of the run, which are deleted when the run is

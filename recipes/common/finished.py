@@ -17,11 +17,13 @@ class Run:
         config: Dictionary of every option that changes what is trained.
         summary: Dictionary of final scores, parameters, seconds, backend, hardware.
         metrics: Dictionary of lists of floats, the columns of `metrics.csv`, one value an epoch.
+        source: Dictionary of the commit and the versions of the last start.
     """
 
     config: dict
     summary: dict
     metrics: dict
+    source: dict
 
     @property
     def setting(self):
@@ -50,8 +52,10 @@ def read(path):
     if not (rows and (path / "config.json").is_file() and files.is_complete(path)):
         raise SystemExit(f"{path} holds no finished run.")
     metrics = {name: [float(row[name]) for row in rows] for name in rows[0]}
-    config = files.read_json(path / "config.json")["config"]
-    return [Run(config, files.read_json(path / "summary.json"), metrics)]
+    record = files.read_json(path / "config.json")
+    last = record["starts"][-1] if record["starts"] else {}
+    source = {name: last[name] for name in ("commit", "versions") if name in last}
+    return [Run(record["config"], files.read_json(path / "summary.json"), metrics, source)]
 
 
 def kept(path):

@@ -14,7 +14,8 @@ RESULTS = pathlib.Path(compare.__file__).parent / "results"
 
 def write_run(folder, values, config, **summary):
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"config": config, "starts": []}))
+    starts = [{"commit": "abc", "command": ["python", "/home/me"]}]
+    (folder / "config.json").write_text(json.dumps({"config": config, "starts": starts}))
     lines = ["epoch,loss,val_loss", *(f"{i},1.0,{value}" for i, value in enumerate(values))]
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
     summary = {"parameters": 1234, "seconds": 60.0, "tokens_per_second": 1000.0} | summary
