@@ -1,6 +1,7 @@
 """What inhibition leaves of a gate: with and without it, and where in an example."""
 
 import dataclasses
+import re
 
 import numpy as np
 from keras import ops
@@ -110,16 +111,29 @@ def gates_of(model, inputs):
         ]
     found = []
     calls = within.record(model, inputs, [x.inhibit for x in layers])
-    for layer, pairs in zip(layers, calls, strict=True):
-        for scores, left in pairs:
-            name = name_of(layer, len(found) % layer.gates)
+    for names, layer, pairs in zip(names_of(model, layers), layers, calls, strict=True):
+        for name, (scores, left) in zip(names, pairs, strict=True):
             values, without = (
-                ops.convert_to_numpy(layer.activation(ops.convert_to_tensor(x[0])))
-                + float(layer.residual)
+                ops.convert_to_numpy(layer.activation(ops.convert_to_tensor(x[0]))) + layer.residual
                 for x in (left, scores)
             )
             found.append(Gate(name, values, without, passed(left), float(layer.residual)))
     return found
+
+
+def names_of(model, layers):
+    """Returns the names of every layer's gates: in an encoder, of its queries and its keys."""
+    # By what such a layer has: the class is there with KerasHub only.
+    attentions = [x for x in within.layers_of(model) if hasattr(x, "gate_query")]
+    attention_of = {id(x.gate): x for x in attentions if hasattr(x, "gate")}
+    for layer in layers:
+        attention = attention_of.get(id(layer))
+        if attention is None:
+            yield [layer.name.removesuffix("_gate")]
+            continue
+        number = re.search(r"(\d+)/gated_attention/", layer.weights[0].path).group(1)
+        sides = {"query": attention.gate_query, "key": attention.gate_key}
+        yield [f"layer {number}, {side}" for side, has in sides.items() if has]
 
 
 def check(model):
@@ -133,12 +147,3 @@ def check(model):
 
 def passed(left):
     return float((left > 0).mean())
-
-
-def name_of(layer, number):
-    """Returns the name of a gate, which in an encoder is that of its layer."""
-    if layer.name != "gate":
-        return layer.name.removesuffix("_gate")
-    path = layer.gate_projection.kernel.path.split("/")
-    block = path[path.index("gated_attention") - 1]
-    return f"{block.removeprefix('transformer_')}, gate {number}"
