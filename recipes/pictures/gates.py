@@ -93,9 +93,10 @@ def draw_words(figure, found, words):
     rest = found[0].rest
     table = np.stack([gate.values.mean(-1) for gate in found])
     image = figures.show_signed(axes, table, center=rest, aspect="auto")
+    axes.set_title("mean over the channels", fontsize="small")
     axes.set_xticks(range(len(words)), words, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(found)), [gate.name for gate in found], fontsize="small")
-    figure.colorbar(image, ax=axes, label="mean over the channels")
+    figure.colorbar(image, ax=axes, label="mean")
 
 
 def gates_of(model, inputs):

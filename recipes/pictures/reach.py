@@ -40,13 +40,14 @@ def draw(model, image=None, position=None):
         raise PictureError(
             f"position must be a pixel of {size[0]} x {size[1]}. Received: {tuple(position)}"
         )
-    figure = figures.new(5.6, f"What one position of {model.name} sees")
+    height = 1.3 + 2 * (figures.WIDTH - 1.2) / max(len(stages), 2)
+    figure = figures.new(height, f"What one position of {model.name} sees")
     upper, lower = figure.subplots(2, len(stages), squeeze=False)
     for s, (top, bottom) in enumerate(zip(upper, lower, strict=True)):
         reached = reach_of(model, s, size, position)
         strength = strength_of(model, image, s, position)
         top.imshow(reached, cmap="Greys", vmin=0, vmax=1.6, interpolation="nearest")
-        top.set_title(f"stage {s}: {reached.sum():,} of {reached.size:,} pixels", fontsize="small")
+        top.set_title(f"stage {s}\n{reached.sum():,} of {reached.size:,} pixels", fontsize="small")
         decades = np.log10(np.maximum(strength / strength.max(), 10.0**-DECADES))
         image_of = bottom.imshow(decades, cmap="magma", vmin=-DECADES, interpolation="nearest")
         outline(bottom, reached)

@@ -94,7 +94,7 @@ def saliency(model, inputs, classes=None):
     chosen = np.eye(outputs.shape[-1], dtype="float32")[classes]
 
     def score(outputs):
-        return ops.sum(scores(outputs, model) * chosen)
+        return ops.sum(ops.multiply(scores(outputs, model), chosen))
 
     if not isinstance(inputs, dict):
         images = np.asarray(inputs, "float32")
