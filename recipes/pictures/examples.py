@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from recipes.pictures import PictureError
+from recipes.pictures import PictureError, figures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ def texts(model, config):
     from recipes.text import sentences
 
     if not config.texts:
-        raise PictureError(f"{model.name} takes texts: --texts.")
+        raise PictureError(f"{figures.name_of(model)} takes texts: --texts.")
     if "mask_positions" in model.input:
         for text in config.texts:
             if sentences.MASK not in text:
@@ -75,7 +75,9 @@ def tokenizer_of(model, config):
     if preprocessor is not None:
         return preprocessor.tokenizer
     if not config.preset:
-        raise PictureError(f"{model.name} has no tokenizer: name a --preset, which has one.")
+        raise PictureError(
+            f"{figures.name_of(model)} has no tokenizer: name a --preset, which has one."
+        )
     try:
         return keras_hub.models.Tokenizer.from_preset(config.preset)
     except (ValueError, OSError) as error:
@@ -127,7 +129,9 @@ def photos(model, config):
 
     *size, channels = model.input_shape[1:]
     if channels != 3:
-        raise PictureError(f"--images are of 3 channels, {model.name} takes {channels}.")
+        raise PictureError(
+            f"--images are of 3 channels, {figures.name_of(model)} takes {channels}."
+        )
     transform = cards.transform_of(config) or applications.image_transform()
     height, width = (n or 224 for n in size)
     transform = dataclasses.replace(transform, height=height, width=width)

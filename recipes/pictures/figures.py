@@ -16,6 +16,11 @@ def new(height, title):
     return figure
 
 
+def name_of(model):
+    """Returns what a model is called: KerasHub numbers the names of its tasks."""
+    return type(model).__name__ if hasattr(model, "backbone") else model.name
+
+
 def show_signed(axes, values, limit=None, center=0.0, **kwargs):
     """Draws a matrix in colors that are as far above `center` as below, and returns the image.
 

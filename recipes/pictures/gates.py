@@ -50,13 +50,18 @@ def draw(model, inputs, words=None, blocks=None):
     chosen = within.choose(found, blocks or figures.spread(len(found), GATES), "blocks")
     columns = len(chosen) + (words is None)
     height = 3.4 + 2.0 if words is None else 3.2 + 0.22 * len(found) + 0.9
-    figure = figures.new(height, f"What inhibition leaves of the gates of {model.name}")
+    figure = figures.new(height, f"What inhibition leaves of the gates of {figures.name_of(model)}")
     upper, lower = figure.subfigures(2, 1, height_ratios=[3, height - 3])
     panels = upper.subplots(1, len(chosen), sharey=True, squeeze=False)[0]
     for axes, gate in zip(panels, chosen, strict=True):
         draw_histogram(axes, gate)
     panels[0].set_ylabel("share of the values")
-    panels[0].legend(fontsize="x-small", loc="upper right")
+    upper.legend(
+        *panels[0].get_legend_handles_labels(),
+        fontsize="small",
+        loc="outside lower center",
+        ncols=2,
+    )
     if words is not None:
         draw_words(lower, found, words)
         return figure
@@ -141,8 +146,8 @@ def check(model):
     """Raises `PictureError` if a model has no gates."""
     if not within.find(model, Inhibition):
         raise PictureError(
-            f"{model.name} has no gates with inhibition: giCycleMLP, giBERT, giRoBERTa and "
-            "giDeBERTaV3 have them."
+            f"{figures.name_of(model)} has no gates with inhibition: giCycleMLP, giBERT, "
+            "giRoBERTa and giDeBERTaV3 have them."
         )
 
 

@@ -10,7 +10,7 @@ from keras_gimlp.layers import CycleFC
 from recipes.pictures import PictureError, figures, within
 from recipes.pictures.gradients import gradient
 
-DECADES = 6  # of the colors, from the strongest down
+DECADES = 5  # of the colors, from the strongest down
 
 
 def draw(model, image=None, position=None):
@@ -29,6 +29,8 @@ def draw(model, image=None, position=None):
         the same border: beyond it there is what the weights of the branches see, which are means
         over the whole image, and the maximum of an inhibition.
     """
+    import matplotlib
+
     check(model)
     stages = stages_of(model)
     if image is None:
@@ -41,15 +43,18 @@ def draw(model, image=None, position=None):
             f"position must be a pixel of {size[0]} x {size[1]}. Received: {tuple(position)}"
         )
     height = 1.3 + 2 * (figures.WIDTH - 1.2) / max(len(stages), 2)
-    figure = figures.new(height, f"What one position of {model.name} sees")
+    figure = figures.new(height, f"What one position of {figures.name_of(model)} sees")
     upper, lower = figure.subplots(2, len(stages), squeeze=False)
+    colors = matplotlib.colormaps["magma"].resampled(2 * DECADES)
     for s, (top, bottom) in enumerate(zip(upper, lower, strict=True)):
         reached = reach_of(model, s, size, position)
         strength = strength_of(model, image, s, position)
         top.imshow(reached, cmap="Greys", vmin=0, vmax=1.6, interpolation="nearest")
         top.set_title(f"stage {s}\n{reached.sum():,} of {reached.size:,} pixels", fontsize="small")
         decades = np.log10(np.maximum(strength / strength.max(), 10.0**-DECADES))
-        image_of = bottom.imshow(decades, cmap="magma", vmin=-DECADES, interpolation="nearest")
+        image_of = bottom.imshow(
+            decades, cmap=colors, vmin=-DECADES, vmax=0, interpolation="nearest"
+        )
         outline(bottom, reached)
         for axes in (top, bottom):
             figures.no_ticks(axes)
@@ -73,7 +78,8 @@ def check(model):
     """Raises `PictureError` if a model does not shift pixels."""
     if not within.find(model, CycleFC):
         raise PictureError(
-            f"{model.name} shifts no pixels: CycleMLP and giCycleMLP do, and have a reach."
+            f"{figures.name_of(model)} shifts no pixels: CycleMLP and giCycleMLP do, and have "
+            "a reach."
         )
 
 

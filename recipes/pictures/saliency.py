@@ -21,7 +21,9 @@ def draw(model, inputs, words=None, labels=None, name="class {}".format):
         name: Function from the number of a class, or token, to its name.
 
     Returns:
-        A `Figure`. Red adds to the output, blue takes from it.
+        A `Figure`. Of images, red adds to the output and blue takes from it. Of a text, it is the
+        length of every token's vector: the sum of its channels is almost zero, since a layer
+        normalization soon takes the length of an embedding away.
     """
     rows = draw_images(model, inputs) if words is None else draw_texts(model, inputs, words)
     labels = [None] * len(inputs) if labels is None else labels
@@ -40,7 +42,7 @@ def draw_images(model, images):
     columns = 2 if beside else min(len(images), COLUMNS)
     rows = len(images) if beside else -(-len(images) // columns) * 2
     height = rows * (figures.WIDTH / columns + 0.2)
-    figure = figures.new(0.6 + height, f"Input x gradient, {model.name}")
+    figure = figures.new(0.6 + height, f"Input x gradient, {figures.name_of(model)}")
     table = figure.subplots(rows, columns, squeeze=False)
     for axes in table.flat:
         axes.set_axis_off()
@@ -59,17 +61,15 @@ def draw_images(model, images):
 
 def draw_texts(model, inputs, words):
     """Draws the saliency of texts; returns for each where its title goes and its class."""
-    figure = figures.new(0.5 + 2.3 * len(inputs), f"Input x gradient, {model.name}")
+    figure = figures.new(0.5 + 2.3 * len(inputs), f"Input x gradient, {figures.name_of(model)}")
     rows = []
     for x, row, axes in zip(
         inputs, words, figure.subplots(len(inputs), 1, squeeze=False)[:, 0], strict=True
     ):
         found, classes = saliency(model, x)
-        values = found[0].sum(-1)[: len(row)]
-        axes.bar(range(len(row)), values, color=np.where(values > 0, "tab:red", "tab:blue"))
-        axes.axhline(0, color="gray", linewidth=0.8)
+        axes.bar(range(len(row)), np.linalg.norm(found[0], axis=-1)[: len(row)])
         axes.set_xticks(range(len(row)), row, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_ylabel("input x gradient", fontsize="small")
+        axes.set_ylabel("length", fontsize="small")
         axes.grid(alpha=0.3, axis="y")
         rows.append((axes, classes[0]))
     return rows
@@ -120,7 +120,7 @@ def scores(outputs, model):
     masks = isinstance(model.input, dict) and "mask_positions" in model.input
     if isinstance(outputs, dict) or len(outputs.shape) != 2 + masks:
         raise PictureError(
-            f"{model.name} gives no scores of classes: image classifiers, text classifiers and "
-            "masked language models do, and have a saliency."
+            f"{figures.name_of(model)} gives no scores of classes: image classifiers, text "
+            "classifiers and masked language models do, and have a saliency."
         )
     return outputs[:, 0] if masks else outputs

@@ -47,7 +47,7 @@ def draw(model, blocks=None, tokens=None):
     numbers = tokens or (places(*grid) if own else figures.spread(units, TOKENS))
     numbers = within.choose(range(units), numbers, "tokens")
 
-    figure = figures.new(0.9 + 0.95 * len(found), f"Spatial filters of {model.name}")
+    figure = figures.new(0.9 + 0.95 * len(found), f"Spatial filters of {figures.name_of(model)}")
     table = figure.subplots(len(found), len(numbers), squeeze=False)
     for row, (axes_of_row, filters) in enumerate(zip(table, found, strict=True)):
         limit = figures.farthest(filters.rows[numbers])
@@ -88,8 +88,8 @@ def filters_of(model):
                 found.append((layer.name.removesuffix(end), layer.kernel, unit))
     if not grids or not found:
         raise PictureError(
-            f"{model.name} has no matrices over the patches of an image: gMLP, aMLP, MLP-Mixer and "
-            "ResMLP have them."
+            f"{figures.name_of(model)} has no matrices over the patches of an image: gMLP, "
+            "aMLP, MLP-Mixer and ResMLP have them."
         )
     # Column i of a kernel is row i of W.
     return [

@@ -27,7 +27,7 @@ def draw(model, blocks=None):
     chosen = within.choose(range(len(kernels)), chosen, "blocks")
     most = kernels.shape[1] // 2
     figure = figures.new(
-        2.9 + 0.2 * min(len(kernels), 24) + 2.2, f"Toeplitz kernels of {model.name}"
+        2.9 + 0.2 * min(len(kernels), 24) + 2.2, f"Toeplitz kernels of {figures.name_of(model)}"
     )
     upper, lower = figure.subplots(2, 1, height_ratios=[1 + 0.1 * min(len(kernels), 24), 1])
 
@@ -59,8 +59,8 @@ def kernels_of(model):
     found = within.find(model, ToeplitzProjection)
     if not found:
         raise PictureError(
-            f"{model.name} has no Toeplitz kernels: gMLP and aMLP for text have them, unless their "
-            "spatial weights are dense."
+            f"{figures.name_of(model)} has no Toeplitz kernels: gMLP and aMLP for text have "
+            "them, unless their spatial weights are dense."
         )
     # They begin with `w_(1-n)`, by which the first token takes from the last.
     return np.stack([ops.convert_to_numpy(layer.kernel)[::-1] for layer in found])
