@@ -14,9 +14,9 @@ import numpy as np
 from recipes import missing
 from recipes.common import command_line
 from recipes.common.command_line import Count
+from recipes.text.sentences import MASK, encode, name_of
 
 PROGRAM = "python -m recipes.fill_masks"
-MASK = "[MASK]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,44 +68,18 @@ def fill(task, text, top=5):
     """
     from keras import ops
 
-    tokenizer = task.preprocessor.tokenizer
-    first, *others = text.split(MASK)
-    if not others:
+    if MASK not in text:
         raise SystemExit(f"There is no {MASK} in the text: {text!r}")
-    ids = [tokenizer.start_token_id, *tokens(tokenizer, first)]
-    for part in others:
-        ids += [tokenizer.mask_token_id, *tokens(tokenizer, part, after_word=True)]
-    ids = np.array([[*ids, tokenizer.end_token_id]], "int32")
-    longest = task.preprocessor.sequence_length
-    if ids.shape[1] > longest:
-        raise SystemExit(f"The text has {ids.shape[1]} tokens, the model takes {longest}: {text!r}")
+    tokenizer = task.preprocessor.tokenizer
     # As long as in training, which some models require.
-    ids = np.pad(ids, [(0, 0), (0, longest - ids.shape[1])], constant_values=tokenizer.pad_token_id)
-    x = {
-        "token_ids": ids,
-        "padding_mask": (ids != tokenizer.pad_token_id).astype("int32"),
-        "segment_ids": np.zeros_like(ids),
-        "mask_positions": np.flatnonzero(ids[0] == tokenizer.mask_token_id)[None],
-    }
+    x = encode(tokenizer, text, task.input, task.preprocessor.sequence_length)
     # Not `predict`, in which the preprocessor would expect a text and mask it at random.
-    (logits,) = task({name: x[name] for name in task.input})
+    (logits,) = task(x)
     found = []
     for shares in ops.convert_to_numpy(ops.softmax(ops.cast(logits, "float32"))):
         best = np.argsort(-shares)[:top]
-        names = (tokenizer.id_to_token(int(i)).removeprefix("##").lstrip("▁Ġ") for i in best)
-        found.append([(name, float(shares[i])) for name, i in zip(names, best, strict=True)])
+        found.append([(name_of(tokenizer, i), float(shares[i])) for i in best])
     return found
-
-
-def tokens(tokenizer, text, after_word=False):
-    """Returns the tokens of a part of a text, which may follow a word without a space."""
-
-    def ids(text):
-        return np.asarray(tokenizer(text.rstrip())).tolist()
-
-    if after_word and not text[:1].isspace():
-        return ids(f"a{text}")[len(ids("a")) :]
-    return ids(text)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_gimlp import applications
 from recipes import fill_masks, mlm_pretraining
-from recipes.text import corpus, encoders, masking, pretraining, tokens
+from recipes.text import corpus, encoders, masking, pretraining, sentences, tokens
 
 SMALL = ("--depth", "1", "--dim", "8", "--ffn_dim", "16", "--vocabulary_size", "60")
 SHORT = ("--sequence_length", "12", "--batch_size", "4", "--warmup_steps", "1")
@@ -137,8 +137,8 @@ def test_what_follows_a_mask_without_a_space_is_tokenized_so():
     word_pieces = encoders.kind("BERT", "Tokenizer")
     tokenizer = word_pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", ".", "##b"])
     for text, expected in ((".", [6]), (" .", [6]), ("b", [7]), (" a.", [5, 6]), ("", [])):
-        assert fill_masks.tokens(tokenizer, text, after_word=True) == expected
-    assert fill_masks.tokens(tokenizer, "a ") == [5]
+        assert sentences.tokens(tokenizer, text, after_word=True) == expected
+    assert sentences.tokens(tokenizer, "a ") == [5]
 
 
 def test_a_preset_that_is_none_is_refused(tmp_path):
