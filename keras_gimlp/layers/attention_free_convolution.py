@@ -135,7 +135,9 @@ class AttentionFreeConvolution(CompositeLayer):
         if not image:
             k, v = (ops.expand_dims(x, 2) for x in (k, v))  # (B, N, 1, ...)
             mask = None if mask is None else ops.expand_dims(mask, 2)
-        mean = exponential_mean(self.weigh, k, v, self.biases(), mask)  # (B, H, W, C)
+        within, beyond = self.biases()
+        lowest = ops.minimum(ops.amin(within, axis=(0, 1)), beyond)
+        mean = exponential_mean(self.weigh, k, v, (within, beyond), lowest, mask)  # (B, H, W, C)
         mean = mean if image else ops.squeeze(mean, 2)
         return self.projection(ops.sigmoid(q) * ops.cast(mean, q.dtype))
 

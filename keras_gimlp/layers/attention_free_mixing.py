@@ -150,7 +150,8 @@ class AttentionFreeMixing(CompositeLayer):
         else:
             check_tokens(inputs.shape, self.sequence_length)
             w = self.biases(ops.shape(inputs)[1], mask)
-            mean = exponential_mean(mix_tokens, k, v, w, mask)  # (B, N, C)
+            lowest = ops.amin(ops.where(w > NONE, w, 0.0), axis=(-2, -1), keepdims=True)
+            mean = exponential_mean(mix_tokens, k, v, w, lowest, mask)  # (B, N, C)
         return self.projection(ops.sigmoid(q) * ops.cast(mean, q.dtype))
 
     def biases(self, tokens, mask):

@@ -252,6 +252,23 @@ def test_gradients_are_finite_with_large_keys_and_nothing_unmasked(make, rng):
 
 
 @EVERY_KIND
+def test_gradients_of_small_losses_are_not_lost(make, rng):
+    """As those of a mean over a batch, which go through sums of exponentials."""
+    x, slopes = rng.normal(size=(2, 6, 4)), rng.normal(size=(2, 6, 4))
+    start, moved = None, []
+    for scale in (1.0, 1e-12):
+        model = keras.Sequential([keras.Input((6, 4)), make()])
+        start = start or model.get_weights()
+        model.set_weights(start)
+        # The same steps: the rate is as much larger as the gradients are smaller.
+        model.compile(keras.optimizers.SGD(1 / scale), loss=lambda y, z: ops.mean(y * z))
+        model.fit(x, scale * slopes, batch_size=2, shuffle=False, verbose=0)
+        moved.append([new - old for new, old in zip(model.get_weights(), start, strict=True)])
+    for wanted, found in zip(*moved, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-6)
+
+
+@EVERY_KIND
 def test_an_example_without_tokens_has_a_mean_of_zero(make, rng):
     layer = make()
     outputs = run(layer, rng.normal(size=(1, 6, 4)), mask=np.zeros((1, 6), "bool"))
