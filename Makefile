@@ -4,12 +4,14 @@
 # make benchmark       measures a few models beside timm's; ARGS="--config gmlp" more of them
 # make package         builds wheel and source distribution into dist/, checks them, and runs tests of the one on
 #                      the package of the other, in an environment with JAX alone
+# make docs            builds the site into docs/_build/html, with the output of every example on its pages, and
+#                      follows its links
 # make lint            checks style and formatting; make format repairs what it can
 # Each makes the environment that it needs. ARGS="..." is handed on.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: demo test benchmark package lint format clean
+.PHONY: demo test benchmark package docs lint format clean
 
 PYTHON ?= python3
 BACKEND ?= tensorflow
@@ -53,6 +55,13 @@ package: .venv-package/installed
 	cd $(PACKAGE); env -u PYTHONPATH KERAS_BACKEND=jax .venv/bin/python -m pytest $(ARGS) \
 	    tests/test_package.py tests/weights/test_keras_files.py -k "not (tab_completion or type_checkers or docstring_with)"
 
+# The pages import the recipes too. What the backends log is no output of an example.
+docs: .venv-docs/installed
+	rm -rf docs/_build
+	PATH=$(CURDIR)/.venv-docs/bin:$$PATH PYTHONPATH=$(CURDIR) KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=3 \
+	    python -m sphinx --fail-on-warning --keep-going --nitpicky $(ARGS) docs docs/_build/html
+	.venv-docs/bin/python docs/check_links.py docs/_build/html
+
 lint: .venv-test/installed
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
@@ -62,7 +71,7 @@ format: .venv-test/installed
 	.venv-test/bin/ruff format .
 
 clean:
-	rm -rf .venv .venv-test .venv-benchmark .venv-package dist
+	rm -rf .venv .venv-test .venv-benchmark .venv-package .venv-docs dist docs/_build
 
 .venv/installed-%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -79,6 +88,12 @@ clean:
 .venv-package/installed: constraints.txt
 	$(PYTHON) -m venv .venv-package
 	.venv-package/bin/python $(INSTALL) build twine
+	touch $@
+
+.venv-docs/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-docs
+	@echo "Installing Sphinx, and what the pages run: Keras with all three backends and the recipes ..."
+	.venv-docs/bin/python $(INSTALL) --no-compile --editable ".[jax,torch,docs]"
 	touch $@
 
 .venv-benchmark/installed: pyproject.toml constraints.txt
