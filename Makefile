@@ -55,11 +55,16 @@ package: .venv-package/installed
 	cd $(PACKAGE); env -u PYTHONPATH KERAS_BACKEND=jax .venv/bin/python -m pytest $(ARGS) \
 	    tests/test_package.py tests/weights/test_keras_files.py -k "not (tab_completion or type_checkers or docstring_with)"
 
-# The pages import the recipes too. What the backends log is no output of an example.
+# The pages import the recipes too. What one compiles with JAX, the next ones have.
+docs: export KERAS_BACKEND = jax
+docs: export TF_CPP_MIN_LOG_LEVEL = 3
+docs: export PYTHONPATH = $(CURDIR)
+docs: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/docs/_build/jax
+docs: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
+docs: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES = -1
 docs: .venv-docs/installed
 	rm -rf docs/_build
-	PATH=$(CURDIR)/.venv-docs/bin:$$PATH PYTHONPATH=$(CURDIR) KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=3 \
-	    python -m sphinx --fail-on-warning --keep-going --nitpicky $(ARGS) docs docs/_build/html
+	PATH=$(CURDIR)/.venv-docs/bin:$$PATH python -m sphinx --fail-on-warning --keep-going --nitpicky $(ARGS) docs docs/_build/html
 	.venv-docs/bin/python docs/check_links.py docs/_build/html
 
 lint: .venv-test/installed

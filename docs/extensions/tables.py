@@ -4,7 +4,6 @@
 is named, from the docstrings.
 """
 
-import functools
 import importlib
 import inspect
 import pathlib
@@ -22,12 +21,11 @@ from recipes.common.files import markdown_table
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes" / "README.md"
 TOKENS = 128  # of the texts whose multiply-accumulates are counted
 
-# ImageNet top-1 in percent, as the papers print it; of giCycleMLP its authors' README, for what
-# `gating="subtract"` computes. What is not here has none that we know.
+# ImageNet top-1 in percent, as the papers print it. What is not here has none that we know.
 PAPERS = {
     **{"gMLP_Ti": "72.3", "gMLP_S": "79.6", "gMLP_B": "81.6"},
     **{"CycleMLP_B1": "78.9", "CycleMLP_B2": "81.6", "CycleMLP_B3": "82.4", "CycleMLP_B4": "83.0"},
-    **{"CycleMLP_B5": "83.2", "giCycleMLP_B1": "78.8 (`subtract`, 10 %)"},
+    "CycleMLP_B5": "83.2",
     **{"MLPMixer_B16": "76.4", "MLPMixer_L16": "71.8"},
     **{"ResMLP_S12": "76.6", "ResMLP_S24": "79.4", "ResMLP_S36": "79.7"},
     **{"AFT_Full_Ti": "72.4", "AFT_Full_S": "79.8", "AFT_Conv_Ti_32_11": "73.9"},
@@ -85,36 +83,23 @@ def images():
                 f"{model.count_params():,}",
                 f"{count_macs(model) / 1e9:.2f}",
                 PAPERS.get(name, ""),
-                f"{len(published)}, up to {best:.1f}" if best else str(len(published) or ""),
-                sizes(name),
+                f"{best:.1f}" if best else "",
+                "any" if takes_any_size(name) else "fixed",
                 maps(name),
                 measured(name),
             )
         )
-    heads = (
-        "model",
-        "parameters",
-        "G MACs",
-        "top-1, %, of the paper",
-        "published weights, top-1, %",
-    )
-    return markdown_table([*heads, "images", "feature maps", "images/s"], rows)  # fmt: skip
+    heads = ["model", "parameters", "G MACs", "top-1, %, of the paper"]
+    heads += ["best weights, top-1, %", "size", "feature maps", "images/s"]
+    return markdown_table(heads, rows)
 
 
-@functools.cache
 def takes_any_size(name):
     try:
         build(name, input_shape=(None, None, 3))
     except ValueError:
         return False
     return True
-
-
-def sizes(name):
-    if takes_any_size(name):
-        return "any"
-    patch_size = inspect.signature(getattr(applications, name)).parameters["patch_size"].default
-    return f"fixed, multiple of {patch_size}"
 
 
 def maps(name):
