@@ -27,7 +27,9 @@ class Page(html.parser.HTMLParser):
 
 def problems(folder):
     """Returns a line for each link that leads nowhere, and for what a page would fetch."""
-    pages = {path: Page(path) for path in folder.rglob("*.html")}
+    # The theme's templates lie among its files.
+    files = (path for path in folder.rglob("*.html") if "_static" not in path.parts)
+    pages = {path: Page(path) for path in files}
     for path, page in pages.items():
         for tag, link in page.links:
             target = urllib.parse.urlsplit(link)
