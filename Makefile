@@ -4,12 +4,14 @@
 # make benchmark       measures a few models beside timm's; ARGS="--config gmlp" more of them
 # make package         builds wheel and source distribution into dist/, checks them, and runs tests of the one on
 #                      the package of the other, in an environment with JAX alone
+# make docs            builds the site into docs/_build/html, with the output of every example on its pages, and
+#                      follows its links
 # make lint            checks style and formatting; make format repairs what it can
 # Each makes the environment that it needs. ARGS="..." is handed on.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: demo test benchmark package lint format clean
+.PHONY: demo test benchmark package docs lint format clean
 
 PYTHON ?= python3
 BACKEND ?= tensorflow
@@ -48,10 +50,22 @@ package: .venv-package/installed
 	$(PYTHON) -m venv $(PACKAGE)/.venv
 	@echo "Installing the wheel, Keras, JAX and Pillow ..."
 	$(PACKAGE)/.venv/bin/python $(INSTALL) "$$(echo dist/*.whl)[jax]" pytest pillow
-	for folder in tests recipes; do diff -r -x __pycache__ $$folder $(PACKAGE)/$$folder; done
+	for folder in tests recipes docs; do diff -r -x __pycache__ -x _build $$folder $(PACKAGE)/$$folder; done
 	diff -r -x __pycache__ keras_gimlp $(PACKAGE)/.venv/lib/python*/site-packages/keras_gimlp
 	cd $(PACKAGE); env -u PYTHONPATH KERAS_BACKEND=jax .venv/bin/python -m pytest $(ARGS) \
 	    tests/test_package.py tests/weights/test_keras_files.py -k "not (tab_completion or type_checkers or docstring_with)"
+
+# The pages import the recipes too. What one compiles with JAX, the next ones have.
+docs: export KERAS_BACKEND = jax
+docs: export TF_CPP_MIN_LOG_LEVEL = 3
+docs: export PYTHONPATH = $(CURDIR)
+docs: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/docs/_build/jax
+docs: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
+docs: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES = -1
+docs: .venv-docs/installed
+	rm -rf docs/_build
+	PATH=$(CURDIR)/.venv-docs/bin:$$PATH python -m sphinx --fail-on-warning --keep-going --nitpicky $(ARGS) docs docs/_build/html
+	.venv-docs/bin/python docs/check_links.py docs/_build/html
 
 lint: .venv-test/installed
 	.venv-test/bin/ruff check .
@@ -62,7 +76,7 @@ format: .venv-test/installed
 	.venv-test/bin/ruff format .
 
 clean:
-	rm -rf .venv .venv-test .venv-benchmark .venv-package dist
+	rm -rf .venv .venv-test .venv-benchmark .venv-package .venv-docs dist docs/_build
 
 .venv/installed-%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -79,6 +93,12 @@ clean:
 .venv-package/installed: constraints.txt
 	$(PYTHON) -m venv .venv-package
 	.venv-package/bin/python $(INSTALL) build twine
+	touch $@
+
+.venv-docs/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-docs
+	@echo "Installing Sphinx, and what the pages run: Keras with all three backends and the recipes ..."
+	.venv-docs/bin/python $(INSTALL) --no-compile --editable ".[jax,torch,docs]"
 	touch $@
 
 .venv-benchmark/installed: pyproject.toml constraints.txt

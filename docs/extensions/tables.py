@@ -1,0 +1,190 @@
+"""Tables and lists that the pages take from the code.
+
+`{models} image` or `{models} text`, `{cards}` of the published weights, and `{differences}` of what
+is named, from the docstrings.
+"""
+
+import importlib
+import inspect
+import pathlib
+
+import keras
+import public_names
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+from keras_gimlp import applications, weights
+from recipes.common.counting import count_macs
+from recipes.common.files import markdown_table
+
+RECIPES = pathlib.Path(__file__).parents[2] / "recipes" / "README.md"
+TOKENS = 128  # of the texts whose multiply-accumulates are counted
+
+# ImageNet top-1 in percent, as the papers print it. What is not here has none that we know.
+PAPERS = {
+    **{"gMLP_Ti": "72.3", "gMLP_S": "79.6", "gMLP_B": "81.6"},
+    **{"CycleMLP_B1": "78.9", "CycleMLP_B2": "81.6", "CycleMLP_B3": "82.4", "CycleMLP_B4": "83.0"},
+    "CycleMLP_B5": "83.2",
+    **{"MLPMixer_B16": "76.4", "MLPMixer_L16": "71.8"},
+    **{"ResMLP_S12": "76.6", "ResMLP_S24": "79.4", "ResMLP_S36": "79.7"},
+    **{"AFT_Full_Ti": "72.4", "AFT_Full_S": "79.8", "AFT_Conv_Ti_32_11": "73.9"},
+    **{"AFT_Conv_Ti_192_11": "74.8", "AFT_Conv_S_16_11": "80.2", "AFT_Conv_S_384_11": "80.8"},
+    **{"AFT_Conv_S_384_15": "81.0"},
+}
+
+# Where recipes/README.md has a speed: section, beginning of the row, column, and what it is of.
+TORCH, XLA = "PyTorch, compiled", "TensorFlow, compiled"
+MIXERS = "MLP-Mixer and ResMLP"
+MEASURED = {
+    "gMLP_S": ("gMLP_S", f"| float32 | {TORCH} |", 3, TORCH),
+    "CycleMLP_B1": ("CycleMLP_B1", f"| {XLA} |", 1, XLA),
+    "MLPMixer_B16": (MIXERS, f"| MLPMixer_B16 | {TORCH} |", 2, TORCH),
+    "ResMLP_S24": (MIXERS, f"| ResMLP_S24 | {TORCH} |", 2, TORCH),
+    "giBERT_Base": ("texts", "| TensorFlow | giBERT_Base |", 2, XLA),
+    "gMLP_MLM_Base": ("texts", "| | gMLP_MLM_Base |", 2, XLA),
+}
+
+
+class Generated(SphinxDirective):
+    """A directive whose content is what its subclass writes in MyST's Markdown."""
+
+    optional_arguments = 20
+
+    def run(self):
+        parsed = nodes.Element()
+        lines = self.markdown(*self.arguments).splitlines()
+        self.state.nested_parse(StringList(lines, source=self.name), 0, parsed)
+        return parsed.children
+
+
+class Models(Generated):
+    def markdown(self, kind):
+        return images() if kind == "image" else texts()
+
+
+def build(name, **kwargs):
+    # Variables get a shape and no value: the largest model alone would take 4 GB.
+    with keras.StatelessScope(initialize_variables=False):
+        model = getattr(applications, name)(**kwargs)
+    keras.utils.clear_session(free_memory=False)  # or the next scope would fill them
+    return model
+
+
+def images():
+    rows = []
+    for name in applications.list_models(kind="image"):
+        model = build(name)
+        published = [weights.find(entry) for entry in weights.list_weights(name)]
+        best = max((entry.top1 for entry in published if entry.top1), default=None)
+        rows.append(
+            (
+                f"`{name}`",
+                f"{model.count_params():,}",
+                f"{count_macs(model) / 1e9:.2f}",
+                PAPERS.get(name, ""),
+                f"{best:.1f}" if best else "",
+                "any" if takes_any_size(name) else "fixed",
+                maps(name),
+                measured(name),
+            )
+        )
+    heads = ["model", "parameters", "G MACs", "top-1, %, of the paper"]
+    heads += ["best weights, top-1, %", "size", "feature maps", "images/s"]
+    return markdown_table(heads, rows)
+
+
+def takes_any_size(name):
+    try:
+        build(name, input_shape=(None, None, 3))
+    except ValueError:
+        return False
+    return True
+
+
+def maps(name):
+    """Returns the strides in pixels of a model's feature maps on images of 224 pixels."""
+    found = build(name, include_top=False, feature_maps=True).output
+    return ", ".join(str(224 // level.shape[1]) for level in found.values())
+
+
+def texts():
+    rows = []
+    for name in applications.list_models(kind="text"):
+        model = build(name)
+        longest = getattr(model, "sequence_length", None) or getattr(
+            model, "max_sequence_length", 0
+        )
+        rows.append(
+            (
+                f"`{name}`",
+                f"{model.count_params():,}",
+                f"{count_macs(model, TOKENS) / 1e9:.1f}",
+                f"{longest:,}" if longest else "any",
+                measured(name),
+            )
+        )
+    heads = ("model", "parameters", f"G MACs for {TOKENS} tokens", "longest text, tokens")
+    return markdown_table([*heads, "examples/s in training"], rows)
+
+
+def measured(name):
+    """Returns a model's speed from the tables of recipes/README.md."""
+    if name not in MEASURED:
+        return ""
+    section, row, column, of = MEASURED[name]
+    text = RECIPES.read_text().partition(f"### Results: {section}\n")[2].partition("\n### ")[0]
+    line = next(line for line in text.splitlines() if line.startswith(row))
+    return f"{line.split('|')[column + 1].strip()} ({of})"
+
+
+class Cards(Generated):
+    def markdown(self):
+        rows = []
+        for entry in map(weights.find, weights.list_weights()):
+            hashed = f"`{entry.sha256[:12]}`" + (" ..." if len(entry.sha256) > 12 else "")
+            rows.append(
+                (
+                    f"`{entry.name}`",
+                    f"`{entry.built_as}`",
+                    "" if entry.top1 is None else f"{entry.top1:.2f}",
+                    "" if entry.top5 is None else f"{entry.top5:.2f}",
+                    f"{entry.interpolation}, crop {entry.crop}",
+                    f"{entry.mean}, {entry.deviation}",
+                    entry.license,
+                    hashed if entry.sha256 else "none",
+                    "yes" if entry.imagenet else "",
+                )
+            )
+        heads = (
+            "name",
+            "model",
+            "top-1, %",
+            "top-5, %",
+            "images",
+            "mean, deviation of pixels in [0, 1]",
+        )
+        return markdown_table([*heads, "license", "SHA-256", '`"imagenet"`'], rows)  # fmt: skip
+
+
+class Differences(Generated):
+    """What the docstrings of a module's public names say of the paper, or of the names given."""
+
+    def markdown(self, module, *names):
+        package = importlib.import_module(module)
+        lines = []
+        for name in names or package.__all__:
+            _, sections = public_names.split(inspect.getdoc(getattr(package, name)))
+            found = dict(sections)
+            if "Differences from the paper" not in found:
+                raise ValueError(f"The docstring of {name} says nothing of the paper.")
+            lines += [f"`{name}`", f": {found['Differences from the paper']}", ""]
+            lines[-2] = lines[-2].replace("\n", "\n  ")
+        return "\n".join(lines)
+
+
+def setup(app):
+    app.add_directive("models", Models)
+    app.add_directive("cards", Cards)
+    app.add_directive("differences", Differences)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
