@@ -27,11 +27,11 @@ def find(model, kind):
 
 
 def choose(found, numbers, name):
-    """Returns the chosen ones of a list, all if no `numbers` are given."""
-    wrong = [n for n in numbers or () if not 0 <= n < len(found)]
+    """Returns the ones of a list that have the given numbers."""
+    wrong = [n for n in numbers if not 0 <= n < len(found)]
     if wrong:
         raise PictureError(f"{name} must be among 0 to {len(found) - 1}. Received: {wrong[0]}")
-    return [found[n] for n in numbers] if numbers else list(found)
+    return [found[n] for n in numbers]
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import keras
 import keras_hub
 from keras import ops
 
+from keras_gimlp.applications.common import add_residual
 from keras_gimlp.applications.text import gmlp_tasks
 from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
 from keras_gimlp.layers.dense import Dense
@@ -101,6 +102,9 @@ class Transformer(keras_hub.models.Backbone):
 
     Output shape:
         `(batch, tokens, dim)`.
+
+    Raises:
+        ValueError: If `num_heads` does not divide `dim`, or `positions` is neither of the two.
     """
 
     def __init__(
@@ -122,6 +126,10 @@ class Transformer(keras_hub.models.Backbone):
             raise ValueError(
                 f"`num_heads` must divide `dim`. Received: num_heads={num_heads}, dim={dim}"
             )
+        if positions not in ("absolute", "relative"):
+            raise ValueError(
+                f'`positions` must be "absolute" or "relative". Received: positions={positions!r}'
+            )
         self.token_embedding = token_embedding(vocabulary_size, dim, dtype)
         inputs, mask = token_inputs()
         x = self.token_embedding(inputs["token_ids"])
@@ -136,7 +144,7 @@ class Transformer(keras_hub.models.Backbone):
         biases = sequence_length if positions == "relative" else None
         for i in range(depth):
             x = block(x, mask, num_heads, biases, ffn_dim, dropout, dtype, name=f"block{i}")
-        x = keras.layers.LayerNormalization(epsilon=EPSILON, dtype=dtype, name="norm")(x)
+        x = LayerNormalization(epsilon=EPSILON, dtype=dtype, name="norm")(x)
         super().__init__(inputs=inputs, outputs=x, dtype=dtype, name=name, **kwargs)
         self.vocabulary_size = vocabulary_size
         self.depth = depth
@@ -169,13 +177,13 @@ def block(x, mask, num_heads, biases, ffn_dim, dropout, dtype, name):
     y = LayerNormalization(epsilon=EPSILON, dtype=dtype, name=f"{name}_attention_norm")(x)
     y = SelfAttention(num_heads, biases, dtype=dtype, name=f"{name}_attention")(y, mask=mask)
     y = keras.layers.Dropout(dropout, dtype=dtype, name=f"{name}_attention_dropout")(y)
-    x = keras.layers.Add(dtype=dtype, name=f"{name}_attention_add")([x, y])
+    x = add_residual(x, y, 0.0, f"{name}_attention", dtype=dtype)
 
     y = LayerNormalization(epsilon=EPSILON, dtype=dtype, name=f"{name}_mlp_norm")(x)
     y = dense(ffn_dim, dtype, f"{name}_mlp_expand", activation="gelu")(y)
     y = dense(x.shape[-1], dtype, f"{name}_mlp_contract")(y)
     y = keras.layers.Dropout(dropout, dtype=dtype, name=f"{name}_mlp_dropout")(y)
-    return keras.layers.Add(dtype=dtype, name=f"{name}_mlp_add")([x, y])
+    return add_residual(x, y, 0.0, f"{name}_mlp", dtype=dtype)
 
 
 def dense(units, dtype, name, **kwargs):

@@ -228,6 +228,18 @@ def test_gradients_hold_the_largest_keys_where_the_biases_are_least():
     assert all(np.isfinite(ops.convert_to_numpy(v)).all() for v in model.trainable_variables)
 
 
+def test_the_largest_bias_may_be_that_of_a_masked_token():
+    """What is left of the row is then e^-120 of it, and still a mean."""
+    x, mask = np.array([[[1.0], [5.0], [3.0]]]), np.array([[True, False, True]])
+    layer = layers.AttentionFreeMixing("full", sequence_length=3, bias_dim=None)
+    layer.build(x.shape)
+    passing_through(layer, 1)
+    w = np.array([[0.0, 120.0, 0.0]] * 3)
+    layer.factors[0].assign(w)
+    expected = reference.attention_free_means(x[0], x[0], w, mask[0])
+    np.testing.assert_allclose(2 * run(layer, x, mask=mask)[0], expected, rtol=1e-5)
+
+
 EVERY_KIND = pytest.mark.parametrize(
     "make",
     [

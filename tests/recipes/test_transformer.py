@@ -127,6 +127,16 @@ def test_they_are_as_large_as_gmlp():
         assert size == pytest.approx(sizes["small_gmlp"], rel=0.02), name
 
 
-def test_heads_that_do_not_divide_the_channels_are_refused():
-    with pytest.raises(ValueError, match="`num_heads` must divide `dim`. Received: num_heads=3"):
-        transformer.Transformer(**(SIZES | {"num_heads": 3}))
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"num_heads": 3}, "`num_heads` must divide `dim`. Received: num_heads=3, dim=8"),
+        (
+            {"positions": "rotary"},
+            '`positions` must be "absolute" or "relative". Received: .*rotary',
+        ),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        transformer.Transformer(**(SIZES | wrong))
