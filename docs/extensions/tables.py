@@ -1,7 +1,7 @@
 """Tables and lists that the pages take from the code.
 
-`{models} image` or `{models} text`, `{cards}` of the published weights, and `{differences}` of what
-is named, from the docstrings.
+`{models} image` or `{models} text`, `{catalogue}` of the published weights and `{cards}` with a section
+for each of them, and `{differences}` of what is named, from the docstrings.
 """
 
 import importlib
@@ -15,6 +15,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from keras_gimlp import applications, weights
+from keras_gimlp.weights.entry import url_of
 from recipes.common.counting import count_macs
 from recipes.common.files import markdown_table
 
@@ -54,7 +55,7 @@ class Generated(SphinxDirective):
     def run(self):
         parsed = nodes.Element()
         lines = self.markdown(*self.arguments).splitlines()
-        self.state.nested_parse(StringList(lines, source=self.name), 0, parsed)
+        self.state.nested_parse(StringList(lines, source=self.name), 0, parsed, match_titles=True)
         return parsed.children
 
 
@@ -138,14 +139,14 @@ def measured(name):
     return f"{line.split('|')[column + 1].strip()} ({of})"
 
 
-class Cards(Generated):
+class Catalogue(Generated):
     def markdown(self):
         rows = []
         for entry in map(weights.find, weights.list_weights()):
             hashed = f"`{entry.sha256[:12]}`" + (" ..." if len(entry.sha256) > 12 else "")
             rows.append(
                 (
-                    f"`{entry.name}`",
+                    f"[{entry.name}](#card-{entry.name})",
                     f"`{entry.built_as}`",
                     "" if entry.top1 is None else f"{entry.top1:.2f}",
                     "" if entry.top5 is None else f"{entry.top5:.2f}",
@@ -167,6 +168,34 @@ class Cards(Generated):
         return markdown_table([*heads, "license", "SHA-256", '`"imagenet"`'], rows)  # fmt: skip
 
 
+class Cards(Generated):
+    def markdown(self):
+        return "\n".join(card(weights.find(name)) for name in weights.list_weights())
+
+
+def card(entry):
+    """Returns a section with all that is known of published weights, and how they are loaded."""
+    rows = [("model", f"`{entry.built_as}`")]
+    rows += [("accuracy", f"{entry.accuracy}, {entry.source}; not measured here")]
+    rows += [("images", f"RGB, 224 x 224 pixels, {entry.interpolation}, crop {entry.crop}")]
+    rows += [("pixels", f"in [0, 1]: mean {entry.mean}, deviation {entry.deviation}")]
+    rows += [("license", entry.license)]
+    for address, sha256 in entry.files:
+        rows += [("file", f"<{url_of(address)}>")]
+        rows += [("its SHA-256", f"`{sha256}`" if sha256 else "none published")]
+    arguments = "".join(f", {name}={value!r}" for name, value in entry.arguments.items())
+    return f"""
+(card-{entry.name})=
+## {entry.name}
+
+{markdown_table(("what", "is"), rows)}
+```python
+model = applications.{entry.model}(weights="{entry.name}"{arguments})
+images = applications.preprocess_input(pixels, weights="{entry.name}")
+```
+"""
+
+
 class Differences(Generated):
     """What the docstrings of a module's public names say of the paper, or of the names given."""
 
@@ -185,6 +214,7 @@ class Differences(Generated):
 
 def setup(app):
     app.add_directive("models", Models)
+    app.add_directive("catalogue", Catalogue)
     app.add_directive("cards", Cards)
     app.add_directive("differences", Differences)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
