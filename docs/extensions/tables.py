@@ -90,7 +90,7 @@ def images():
                 measured(name),
             )
         )
-    heads = ["model", "parameters", "G MACs", "top-1, %, of the paper"]
+    heads = ["model", "parameters", "G MACs", "paper, top-1, %"]
     heads += ["best weights, top-1, %", "size", "feature maps", "images/s"]
     return markdown_table(heads, rows)
 
@@ -104,9 +104,10 @@ def takes_any_size(name):
 
 
 def maps(name):
-    """Returns the strides in pixels of a model's feature maps on images of 224 pixels."""
+    """Returns the least and the greatest stride, in pixels, of a model's feature maps."""
     found = build(name, include_top=False, feature_maps=True).output
-    return ", ".join(str(224 // level.shape[1]) for level in found.values())
+    strides = [224 // level.shape[1] for level in found.values()]
+    return " to ".join(str(stride) for stride in dict.fromkeys((strides[0], strides[-1])))
 
 
 def texts():
@@ -136,7 +137,7 @@ def measured(name):
     section, row, column, of = MEASURED[name]
     text = RECIPES.read_text().partition(f"### Results: {section}\n")[2].partition("\n### ")[0]
     line = next(line for line in text.splitlines() if line.startswith(row))
-    return f"{line.split('|')[column + 1].strip()} ({of})"
+    return f"{line.split('|')[column + 1].strip()}, {of.removesuffix(', compiled')}"
 
 
 class Catalogue(Generated):
