@@ -1,7 +1,7 @@
 """Tables and lists that the pages take from the code.
 
-`{models} image` or `{models} text`, `{catalogue}` of the published weights and `{cards}` with a section
-for each of them, and `{differences}` of what is named, from the docstrings.
+`{models} image` or `{models} text`, `{catalogue}` of the published weights and `{cards}` with a
+section for each of them, and `{differences}` of what is named, from the docstrings.
 """
 
 import importlib
