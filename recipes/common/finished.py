@@ -55,7 +55,9 @@ def read(path):
     record = files.read_json(path / "config.json")
     last = record["starts"][-1] if record["starts"] else {}
     source = {name: last[name] for name in ("commit", "versions") if name in last}
-    return [Run(record["config"], files.read_json(path / "summary.json"), metrics, source)]
+    # Without folders, as in a file that is kept: where a run found its data tells no two apart.
+    config = without_folders(record["config"])
+    return [Run(config, files.read_json(path / "summary.json"), metrics, source)]
 
 
 def kept(path):

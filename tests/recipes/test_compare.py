@@ -78,6 +78,10 @@ def test_a_file_stands_for_the_folders_that_it_was_made_of(tmp_path):
         "one.txt",
         "two/three.txt",
     ]
+    # Another seed in a folder is of the same setting.
+    a0 = write_run(tmp_path / "a0", [3, 1.5], a | {"seed": 0})
+    compare.main([str(kept), a0, *column, "--output", str(tmp_path / "three")])
+    assert "| a | 1,234 | 2 | 0, 1 | 1.5, 2.5 |" in (tmp_path / "three.md").read_text()
     kept.write_text("{}")
     with pytest.raises(SystemExit, match="kept.json is no file of runs that compare has kept"):
         compare.main([str(kept), *column])
