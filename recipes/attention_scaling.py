@@ -228,13 +228,14 @@ def draw(config, table, backend, path):
     for axes, (unit, value) in zip(
         figure.subplots(1, len(values), squeeze=False)[0], values.items(), strict=True
     ):
-        lengths = sorted({row["sequence_length"] for row in table})
         for name, rows in group(table).items():
             exponent = fit_exponent(rows, value)
             label = name if exponent is None else f"{name}, exponent {exponent:.2f}"
+            lengths = [row["sequence_length"] for row in rows]
             axes.loglog(lengths, [value(row) for row in rows], "o-", label=label)
         axes.set(xlabel="tokens of an example", ylabel=unit)
         axes.set_xticks([], minor=True)
+        lengths = sorted({row["sequence_length"] for row in table})
         axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
         axes.grid(alpha=0.3, which="both")
         axes.legend(fontsize="small")

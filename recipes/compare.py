@@ -43,6 +43,9 @@ def main(arguments=None):
     if not config.folders:
         raise SystemExit("Name the folders of the runs to compare.")
     runs = [run for path in config.folders for run in finished.read(path)]
+    if config.keep is not None or any(path.is_file() for path in config.folders):
+        # A file has lost the folders of the data: they tell no two settings apart.
+        runs = [finished.as_kept(run) for run in runs]
     check(runs, config.column)
     settings = grouped(runs)
     table = markdown(settings, config.column)

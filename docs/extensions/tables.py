@@ -15,7 +15,6 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from keras_gimlp import applications, weights
-from keras_gimlp.weights.entry import url_of
 from recipes.common.counting import count_macs
 from recipes.common.files import markdown_table
 
@@ -175,21 +174,15 @@ class Cards(Generated):
 
 
 def card(entry):
-    """Returns a section with all that is known of published weights, and how they are loaded."""
-    rows = [("model", f"`{entry.built_as}`")]
-    rows += [("accuracy", f"{entry.accuracy}, {entry.source}; not measured here")]
-    rows += [("images", f"RGB, 224 x 224 pixels, {entry.interpolation}, crop {entry.crop}")]
-    rows += [("pixels", f"in [0, 1]: mean {entry.mean}, deviation {entry.deviation}")]
-    rows += [("license", entry.license)]
-    for address, sha256 in entry.files:
-        rows += [("file", f"<{url_of(address)}>")]
-        rows += [("its SHA-256", f"`{sha256}`" if sha256 else "none published")]
+    """Returns a section with what is known of published weights, and how they are loaded."""
     arguments = "".join(f", {name}={value!r}" for name, value in entry.arguments.items())
     return f"""
 (card-{entry.name})=
 ## {entry.name}
 
-{markdown_table(("what", "is"), rows)}
+```text
+{entry}
+```
 ```python
 model = applications.{entry.model}(weights="{entry.name}"{arguments})
 images = applications.preprocess_input(pixels, weights="{entry.name}")

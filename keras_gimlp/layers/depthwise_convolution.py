@@ -34,7 +34,9 @@ def depthwise_convolution(x, kernel):
     x = ops.pad(x, ((0, 0), (0, 0), (rows // 2, rows // 2 + 1), (0, 0)))
     pairs, written = (height + 1) // 2 + rows // 2, (height + 1) // 2
     x = ops.reshape(x[:, :, : 2 * pairs], (channels, batch, pairs, 2 * width))
-    x = [x[:, :, pair : pair + written] for pair in range(rows // 2 + 1)]
-    x = ops.reshape(ops.concatenate(x, axis=-1), (channels, batch * written, (rows + 1) * width))
+    reached = [x[:, :, pair : pair + written] for pair in range(rows // 2 + 1)]
+    x = ops.reshape(
+        ops.concatenate(reached, axis=-1), (channels, batch * written, (rows + 1) * width)
+    )
     x = ops.reshape(ops.matmul(x, matrices), (channels, batch, 2 * written, width))
     return ops.transpose(x[:, :, :height], (1, 2, 3, 0))

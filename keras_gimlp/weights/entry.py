@@ -61,17 +61,14 @@ class Entry:
         """Returns the name in the cache of the file from `address`."""
         return f"{self.name}.{address.rpartition('.')[2]}"
 
-    @property
-    def accuracy(self):
-        top1 = "none published" if self.top1 is None else f"{self.top1} % top-1"
-        return "ImageNet-1K: " + top1 + (f", {self.top5} % top-5" if self.top5 is not None else "")
-
     def __str__(self):
+        accuracy = "none published" if self.top1 is None else f"{self.top1} % top-1"
+        accuracy += f", {self.top5} % top-5" if self.top5 is not None else ""
         return "\n".join(
             (
                 self.name,
                 f"  model          {self.built_as}",
-                f"  accuracy       {self.accuracy} ({self.source}; not measured by us)",
+                f"  accuracy       ImageNet-1K: {accuracy} ({self.source}; not measured by us)",
                 f"  images         RGB, 224 x 224 pixels, {self.interpolation}, crop {self.crop}",
                 f"  pixels         in [0, 1]: mean {self.mean}, deviation {self.deviation}",
                 f"  license        {self.license}",

@@ -55,9 +55,7 @@ def read(path):
     record = files.read_json(path / "config.json")
     last = record["starts"][-1] if record["starts"] else {}
     source = {name: last[name] for name in ("commit", "versions") if name in last}
-    # Without folders, as in a file that is kept: where a run found its data tells no two apart.
-    config = without_folders(record["config"])
-    return [Run(config, files.read_json(path / "summary.json"), metrics, source)]
+    return [Run(record["config"], files.read_json(path / "summary.json"), metrics, source)]
 
 
 def kept(path):
@@ -70,9 +68,14 @@ def kept(path):
 
 
 def keep(path, runs):
-    """Writes runs into a file, in which absolute paths have become names."""
+    """Writes runs into a file, with names in the place of absolute paths."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_json(path, {"runs": [without_folders(dataclasses.asdict(run)) for run in runs]})
+    files.write_json(path, {"runs": [dataclasses.asdict(as_kept(run)) for run in runs]})
+
+
+def as_kept(run):
+    """Returns a run as it is read from a file: names in the place of absolute paths."""
+    return Run(**without_folders(dataclasses.asdict(run)))
 
 
 def without_folders(value):

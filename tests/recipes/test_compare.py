@@ -82,6 +82,11 @@ def test_a_file_stands_for_the_folders_that_it_was_made_of(tmp_path):
     a0 = write_run(tmp_path / "a0", [3, 1.5], a | {"seed": 0})
     compare.main([str(kept), a0, *column, "--output", str(tmp_path / "three")])
     assert "| a | 1,234 | 2 | 0, 1 | 1.5, 2.5 |" in (tmp_path / "three.md").read_text()
+    # Where there are folders alone, they do tell two settings apart.
+    other = a | {"files": ["/other/one.txt"], "seed": 1}
+    more = write_run(tmp_path / "other", [3, 1.5], other)
+    compare.main([a0, more, *column, "--output", str(tmp_path / "four")])
+    assert "| a, files ['/other/one.txt'] |" in (tmp_path / "four.md").read_text()
     kept.write_text("{}")
     with pytest.raises(SystemExit, match="kept.json is no file of runs that compare has kept"):
         compare.main([str(kept), *column])
