@@ -1,12 +1,14 @@
 """A Transformer to compare with: pre-norm, with absolute positions or relative biases.
 
 It has what gMLP's encoder has around its blocks, the tied embedding and the final normalization, so
-that only the blocks differ. KerasHub's `TransformerEncoder(normalize_first=True)` takes no biases;
-without them, the blocks here compute what it computes.
+that the blocks differ, and BERT's normalization of the embeddings, without which it hardly learned.
+KerasHub's `TransformerEncoder(normalize_first=True)` takes no biases; without them, the blocks here
+compute what it computes.
 """
 
 import keras
 import keras_hub
+import numpy as np
 from keras import ops
 
 from keras_gimlp.applications.common import add_residual
@@ -26,10 +28,13 @@ class SelfAttention(keras.layers.Layer):
 
         output_t = sum_s softmax_s(q_t k_s / sqrt(d) + w_(t-s)) v_s W_o + b_o
 
+    The biases start as those of ALiBi, in both directions: `-m |t - s|`, with a slope `m` of
+    `2^(-8 i / heads)` in the `i`-th head from 1 on.
+
     Args:
         num_heads: Integer, which divides the channels; `d` is their quotient.
         sequence_length: Integer, maximum number of tokens, for which there are
-            `2 sequence_length - 1` biases `w` per head, zeros at the start. `None` for no biases.
+            `2 sequence_length - 1` biases `w` per head. `None` for no biases.
         **kwargs: `name`, `dtype`, as for every Keras layer.
 
     Call arguments:
@@ -38,7 +43,9 @@ class SelfAttention(keras.layers.Layer):
 
     Reference:
         Biases as in Raffel et al., "Exploring the Limits of Transfer Learning with a Unified
-        Text-to-Text Transformer" (2020), arXiv:1910.10683, but one for every distance.
+        Text-to-Text Transformer" (2020), arXiv:1910.10683, but one for every distance. Slopes of
+        Press et al., "Train Short, Test Long: Attention with Linear Biases Enables Input Length
+        Extrapolation" (2022), arXiv:2108.12409.
     """
 
     def __init__(self, num_heads, sequence_length=None, **kwargs):
@@ -55,7 +62,7 @@ class SelfAttention(keras.layers.Layer):
         self.projection.build(input_shape)
         if self.sequence_length is not None:
             self.biases = self.add_weight(
-                (self.num_heads, 2 * self.sequence_length - 1), "zeros", name="biases"
+                (self.num_heads, 2 * self.sequence_length - 1), linear_biases, name="biases"
             )
 
     def call(self, inputs, mask):
@@ -140,6 +147,7 @@ class Transformer(keras_hub.models.Backbone):
                 dtype=dtype,
                 name="position_embedding",
             )(x)
+        x = LayerNormalization(epsilon=EPSILON, dtype=dtype, name="embedding_norm")(x)
         x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
         biases = sequence_length if positions == "relative" else None
         for i in range(depth):
@@ -170,6 +178,14 @@ class Transformer(keras_hub.models.Backbone):
             "sequence_length": self.sequence_length,
             "dropout": self.dropout,
         }
+
+
+def linear_biases(shape, dtype=None):
+    """Returns the biases of ALiBi for heads and distances, `(heads, 2 N - 1)`."""
+    heads, distances = shape
+    slopes = 2.0 ** (-8 * np.arange(1, heads + 1) / heads)
+    distance = np.abs(np.arange(distances) - distances // 2)
+    return ops.convert_to_tensor(-slopes[:, None] * distance, dtype)
 
 
 def block(x, mask, num_heads, biases, ffn_dim, dropout, dtype, name):

@@ -37,6 +37,7 @@ def test_it_computes_what_kerashubs_pre_norm_layers_compute():
     weights = {variable.path: value(variable) for variable in model.weights}
     x = value(model.token_embedding(inputs["token_ids"]))
     x = x + weights["position_embedding/embeddings"][: x.shape[1]]
+    x = value(model.get_layer("embedding_norm")(x))
     for i in range(SIZES["depth"]):
         layer = keras_hub.layers.TransformerEncoder(
             SIZES["ffn_dim"], 2, activation="gelu", layer_norm_epsilon=1e-6, normalize_first=True
@@ -121,8 +122,8 @@ def test_they_are_as_large_as_gmlp():
     for name, config in mlm_pretraining.CONFIGURATIONS.items():
         if name.startswith("small_") and config.model != "BERT" and config.form == "split":
             sizes[name] = pretraining.build_task(config, 8_000).count_params()
-    assert sizes["small_transformer"] == 4_873_472
-    assert sizes["small_transformer_relative"] == 4_855_016
+    assert sizes["small_transformer"] == 4_873_856
+    assert sizes["small_transformer_relative"] == 4_855_400
     for name, size in sizes.items():
         assert size == pytest.approx(sizes["small_gmlp"], rel=0.02), name
 
@@ -140,3 +141,10 @@ def test_they_are_as_large_as_gmlp():
 def test_arguments_that_do_not_fit_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         transformer.Transformer(**(SIZES | wrong))
+
+
+def test_biases_start_as_those_of_alibi():
+    layer = transformer.SelfAttention(2, sequence_length=4)
+    layer.build((None, 4, 8))
+    distances = np.array([3, 2, 1, 0, 1, 2, 3])
+    np.testing.assert_allclose(value(layer.biases), [-distances / 16, -distances / 256])
