@@ -1,11 +1,14 @@
 """Compares finished runs in one table and one plot of a column of their `metrics.csv`.
 
     python -m recipes.compare runs/mlm-* --column val_perplexity --output comparison
+    python -m recipes.compare runs/mlm-* --column val_perplexity --axis seconds
     python -m recipes.compare runs/mlm-* --column val_perplexity --keep results.json
     python -m recipes.compare results.json --column val_loss
 
 Runs that differ only in their seed are one row, with mean and standard deviation, and one curve
 with the range over the seeds. The runs may be those of different recipes, if each has the column.
+With `--axis seconds` the curves are drawn against the time of training and testing, and the table
+has the values at the time when the shortest run ended; between two epochs they are interpolated.
 `comparison.md` and `comparison.png` are written. `--keep` writes configurations, metrics and scores
 of the runs, without their models, into one file, which stands for their folders afterwards.
 `recipes/results` holds those of the tables in `recipes/README.md`.
@@ -13,6 +16,7 @@ of the runs, without their models, into one file, which stands for their folders
 
 import dataclasses
 import pathlib
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -32,6 +36,8 @@ class Config:
     column: str
     # Path of the two files, without .md and .png.
     output: pathlib.Path = pathlib.Path("comparison")
+    # What the curves are drawn against.
+    axis: Literal["epoch", "seconds"] = "epoch"
     # Draw the column on a logarithmic axis.
     log: bool = False
     # Also write the runs into this file, which takes the place of their folders.
@@ -48,7 +54,7 @@ def main(arguments=None):
         runs = [finished.as_kept(run) for run in runs]
     check(runs, config.column)
     settings = grouped(runs)
-    table = markdown(settings, config.column)
+    table = markdown(settings, config.column, config.axis)
     if config.keep is not None:
         finished.keep(config.keep, runs)
     config.output.parent.mkdir(parents=True, exist_ok=True)
@@ -84,18 +90,23 @@ def name_of(config, others):
     same = [other for other in others if other["config"] == name]
     keys = sorted(set().union(*same) - {"seed"})
     differing = [key for key in keys if len({str(other.get(key)) for other in same}) > 1]
-    return ", ".join([name, *(f"{key} {config.get(key)}" for key in differing)])
+    found = {key: config.get(key) for key in differing}
+    found = {k: " ".join(map(str, x)) if isinstance(x, list) else x for k, x in found.items()}
+    return ", ".join([name, *(f"{key} {x}" for key, x in found.items() if x != "")])
 
 
-def markdown(settings, column):
+def markdown(settings, column, axis="epoch"):
     """Returns the table: one row a setting."""
     columns = ["setting", "parameters", "epochs", "seeds", f"last {column}", "mean"]
     columns += ["per second", "seconds"]
+    if axis == "seconds":
+        every = [run for members in settings.values() for run in members]
+        shortest = min(run.times[-1] for run in every)
+        columns += [f"mean at {shortest:,.0f} s"]
     lines = []
     for name, members in settings.items():
         members = sorted(members, key=lambda run: run.config["seed"])
         last = np.array([run.values(column)[-1] for run in members])
-        spread = f" ± {last.std(ddof=1):.3g}" if len(last) > 1 else ""
         rates, units = zip(*(run.rate for run in members), strict=True)
         lines.append(
             [
@@ -104,12 +115,21 @@ def markdown(settings, column):
                 str(len(members[0].values(column))),
                 ", ".join(str(run.config["seed"]) for run in members),
                 ", ".join(f"{value:.5g}" for value in last),
-                f"{last.mean():.5g}{spread}",
+                mean_and_spread(last),
                 f"{np.median(rates):,.0f} {units[0]}",
                 f"{np.median([run.summary['seconds'] for run in members]):,.0f}",
             ]
         )
+        if axis == "seconds":
+            then = [np.interp(shortest, run.times, run.values(column)) for run in members]
+            lines[-1].append(mean_and_spread(np.array(then)))
     return files.markdown_table(columns, lines)
+
+
+def mean_and_spread(values):
+    """Returns the mean, and for several values their standard deviation, as text."""
+    spread = f" ± {values.std(ddof=1):.3g}" if len(values) > 1 else ""
+    return f"{values.mean():.5g}{spread}"
 
 
 def draw(settings, config, path):
@@ -123,17 +143,15 @@ def draw(settings, config, path):
         values = [run.values(config.column) for run in members]
         epochs = min(map(len, values))
         values = np.stack([x[:epochs] for x in values])
-        (line,) = axes.plot(np.arange(1, epochs + 1), values.mean(0), marker=".", label=name)
+        x = np.arange(1, epochs + 1)
+        if config.axis == "seconds":
+            x = np.mean([run.times[:epochs] for run in members], axis=0)
+        (line,) = axes.plot(x, values.mean(0), marker=".", label=name)
         if len(members) > 1:
-            axes.fill_between(
-                np.arange(1, epochs + 1),
-                values.min(0),
-                values.max(0),
-                color=line.get_color(),
-                alpha=0.2,
-            )
-    axes.set(xlabel="epoch", ylabel=config.column)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.fill_between(x, values.min(0), values.max(0), color=line.get_color(), alpha=0.2)
+    axes.set(xlabel=config.axis, ylabel=config.column)
+    if config.axis == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if config.log:
         axes.set_yscale("log")
     axes.grid(alpha=0.3, which="both")

@@ -66,8 +66,15 @@ def main(arguments=None):
     study.print_table()
 
 
-def train(job, data):
-    """Trains and scores one encoder: one setting with one seed."""
+def train(job, data, watch=None):
+    """Trains and scores one encoder: one setting with one seed.
+
+    Args:
+        job: The `Job`.
+        data: The `Data` of the task.
+        watch: Function from the inputs of the first test batch to callbacks of the training.
+            Defaults to `None`, none.
+    """
     import numpy as np
 
     from keras_gimlp import applications
@@ -93,11 +100,13 @@ def train(job, data):
 
     tests = {split: tokenize(examples) for split, examples in data.tests.items()}
 
-    def score(task):
-        return data.score(
-            {split: np.stack([*fine_tuning.predict(task, x)]) for split, x in tests.items()}
-        )
+    def outputs(task):
+        return {split: np.stack([*fine_tuning.predict(task, x)]) for split, x in tests.items()}
 
+    def score(task):
+        return data.score(outputs(task))
+
+    watching = [] if watch is None else watch(next(iter(next(iter(tests.values())))))
     with runs.open_run(job.folder, config) as run:
         first_epoch = run.restore(task)
         job.describe(task, data.size, steps, first_epoch)
@@ -108,9 +117,10 @@ def train(job, data):
                 fine_tuning.training_batches(
                     task, data.train, data.size, config, first_epoch, prepare=preprocessor
                 ),
-                **fine_tuning.fit_arguments(run, config, steps, first_epoch, score),
+                **fine_tuning.fit_arguments(run, config, steps, first_epoch, score, watching),
             )
             run.check(history)
+        job.keep_predictions(data.predictions(outputs(task)))
         task.preprocessor = preprocessor  # the preset takes texts
         job.finish(run, task, encoder)
 

@@ -7,6 +7,8 @@ import json
 import os
 import textwrap
 
+PREDICTIONS = "predictions.json"
+
 
 def is_complete(folder):
     """Returns whether the run in `folder` has nothing left to do."""

@@ -18,12 +18,15 @@ class Run:
         summary: Dictionary of final scores, parameters, seconds, backend, hardware.
         metrics: Dictionary of lists of floats, the columns of `metrics.csv`, one value an epoch.
         source: Dictionary of the commit and the versions of the last start.
+        predictions: Dictionary, for each test split the `labels` and the `predictions` of its
+            examples, each numbers in a line of text. Empty where the recipe keeps none.
     """
 
     config: dict
     summary: dict
     metrics: dict
     source: dict
+    predictions: dict = dataclasses.field(default_factory=dict)
 
     @property
     def setting(self):
@@ -35,6 +38,11 @@ class Run:
         """Examples per second, and what an example is."""
         column = next(name for name in self.summary if name.endswith("_per_second"))
         return self.summary[column], column.removesuffix("_per_second")
+
+    @property
+    def times(self):
+        """Seconds from the begin of training to the end of each epoch, as an array."""
+        return np.cumsum(self.metrics["seconds"])
 
     def values(self, column):
         """Returns a column of the metrics as an array."""
@@ -55,7 +63,10 @@ def read(path):
     record = files.read_json(path / "config.json")
     last = record["starts"][-1] if record["starts"] else {}
     source = {name: last[name] for name in ("commit", "versions") if name in last}
-    return [Run(record["config"], files.read_json(path / "summary.json"), metrics, source)]
+    summary = files.read_json(path / "summary.json")
+    predictions = path / files.PREDICTIONS
+    predictions = files.read_json(predictions) if predictions.exists() else {}
+    return [Run(record["config"], summary, metrics, source, predictions)]
 
 
 def kept(path):

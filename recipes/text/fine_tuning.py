@@ -79,6 +79,11 @@ class Job:
             f"Run folder: {self.folder}"
         )
 
+    def keep_predictions(self, predictions):
+        """Writes what is predicted for the test examples, which `paired_test` compares."""
+        if not distribution.process():
+            files.write_json(self.folder / files.PREDICTIONS, predictions)
+
     def finish(self, run, task, encoder):
         """Saves the trained task as a preset, and marks the run as complete."""
         columns = distribution.from_first(lambda: files.read_metrics(run.folder)[-1])
@@ -226,7 +231,7 @@ def trim(x, task):
     return {name: value[..., :width] for name, value in x.items()}, width
 
 
-def fit_arguments(run, config, steps, first_epoch, score):
+def fit_arguments(run, config, steps, first_epoch, score, watching=()):
     """Returns the arguments of `fit` that are the same in all recipes.
 
     Args:
@@ -235,6 +240,7 @@ def fit_arguments(run, config, steps, first_epoch, score):
         steps: Integer, batches of an epoch.
         first_epoch: Integer, 0 in a new run.
         score: Function from the task to its scores on all test examples, a dictionary.
+        watching: Further callbacks, which report nothing. Defaults to none.
     """
     return {
         "initial_epoch": first_epoch,
@@ -244,7 +250,7 @@ def fit_arguments(run, config, steps, first_epoch, score):
             seed=config.seed,
             unit="examples",
             per_epoch=steps * config.batch_size,
-            extra=[Score(score)],
+            extra=[*watching, Score(score)],
         ),
         "shuffle": False,  # the stream is shuffled already
         "verbose": run.verbose,

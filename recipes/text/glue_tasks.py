@@ -87,11 +87,31 @@ class Data:
         """Returns the scores of the outputs on all test examples, arrays by split."""
         found = {}
         for split, examples in self.tests.items():
-            labels = np.array([label for _, label in examples.as_numpy_iterator()])
             several = f"_{split.removeprefix('validation_')}" if len(self.tests) > 1 else ""
-            scores = self.task.scores(labels, outputs[split])
+            scores = self.task.scores(labels_of(examples), outputs[split])
             found |= {f"{name}{several}": float(value) for name, value in scores.items()}
         return found
+
+    def predictions(self, outputs):
+        """Returns labels and predictions for all test examples by split, each numbers in one line.
+
+        A prediction is a class, or the output where there are no classes.
+        """
+        found = {}
+        for split, examples in self.tests.items():
+            x = np.argmax(outputs[split], -1) if self.task.classes else np.ravel(outputs[split])
+            found[split] = {"labels": in_a_line(labels_of(examples)), "predictions": in_a_line(x)}
+        return found
+
+
+def labels_of(examples):
+    """Returns the labels of a data set of texts and labels, as an array."""
+    return np.array([label for _, label in examples.as_numpy_iterator()])
+
+
+def in_a_line(values):
+    """Returns numbers with spaces between them."""
+    return " ".join(f"{value:.6g}" for value in values)
 
 
 def load(config):

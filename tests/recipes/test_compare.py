@@ -16,7 +16,9 @@ def write_run(folder, values, config, **summary):
     folder.mkdir()
     starts = [{"commit": "abc", "command": ["python", "/home/me"]}]
     (folder / "config.json").write_text(json.dumps({"config": config, "starts": starts}))
-    lines = ["epoch,loss,val_loss", *(f"{i},1.0,{value}" for i, value in enumerate(values))]
+    seconds = summary.get("seconds", 60.0) / len(values)
+    lines = [f"{i},1.0,{value},{seconds}" for i, value in enumerate(values)]
+    lines.insert(0, "epoch,loss,val_loss,seconds")
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
     summary = {"parameters": 1234, "seconds": 60.0, "tokens_per_second": 1000.0} | summary
     (folder / "summary.json").write_text(json.dumps(summary))
@@ -36,6 +38,23 @@ def test_runs_that_differ_in_their_seed_are_one_row(tmp_path):
     assert first == "| a | 1,234 | 2 | 0, 1 | 1.5, 2.5 | 2 ± 0.707 | 2,000 tokens | 60 |"
     assert second == "| b | 1,234 | 2 | 0 | 3 | 3 | 1,000 tokens | 60 |"
     assert (tmp_path / "new" / "lr-0.1.png").stat().st_size > 10_000
+
+
+def test_settings_are_compared_at_equal_seconds(tmp_path):
+    folders = [
+        write_run(tmp_path / "a", [4, 2], {"config": "a", "seed": 0}, seconds=80.0),
+        write_run(tmp_path / "b0", [9, 5], {"config": "b", "seed": 0}, seconds=160.0),
+        write_run(tmp_path / "b1", [9, 3], {"config": "b", "seed": 1}, seconds=100.0),
+    ]
+    output = tmp_path / "compared"
+    arguments = ["--column", "val_loss", "--axis", "seconds", "--output", str(output)]
+    compare.main([*folders, *arguments])
+    head, _, first, second = output.with_suffix(".md").read_text().splitlines()
+    assert head.endswith("| seconds | mean at 80 s |")
+    assert first.endswith("| 80 | 2 |")
+    # After 80 s the one is at its first epoch, the other at 0.6 of the way to its second.
+    assert second.endswith("| 130 | 7.2 ± 2.55 |")
+    assert output.with_suffix(".png").stat().st_size > 10_000
 
 
 def test_runs_of_one_configuration_are_named_by_what_differs(tmp_path):
@@ -86,10 +105,23 @@ def test_a_file_stands_for_the_folders_that_it_was_made_of(tmp_path):
     other = a | {"files": ["/other/one.txt"], "seed": 1}
     more = write_run(tmp_path / "other", [3, 1.5], other)
     compare.main([a0, more, *column, "--output", str(tmp_path / "four")])
-    assert "| a, files ['/other/one.txt'] |" in (tmp_path / "four.md").read_text()
+    assert "| a, files /other/one.txt |" in (tmp_path / "four.md").read_text()
     kept.write_text("{}")
     with pytest.raises(SystemExit, match="kept.json is no file of runs that compare has kept"):
         compare.main([str(kept), *column])
+
+
+def test_lists_are_named_by_what_they_hold(tmp_path):
+    both = {"config": "cola", "seed": 0}
+    folders = [
+        write_run(tmp_path / "plain", [1], both | {"model": ["BERT"], "inhibition": []}),
+        write_run(tmp_path / "gated", [2], both | {"model": ["giBERT"], "inhibition": [0.1]}),
+    ]
+    output = tmp_path / "compared"
+    compare.main([*folders, "--column", "loss", "--output", str(output)])
+    _, _, first, second = output.with_suffix(".md").read_text().splitlines()
+    assert first.startswith("| cola, model BERT |")
+    assert second.startswith("| cola, inhibition 0.1, model giBERT |")
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)

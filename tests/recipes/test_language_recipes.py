@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from keras_gimlp import applications
-from recipes import glue, inhibition_study, ner, squad, swag
-from recipes.text import encoders, fine_tuning, synthetic
+from keras_gimlp.layers import GateWithInhibition
+from recipes import gate_diagnosis, glue, inhibition_study, ner, squad, swag
+from recipes.text import encoders, fine_tuning, synthetic, watching
 from tests.recipes.jobs import shorten_data
 from tests.test_package import other_backend, python
 
@@ -109,6 +110,39 @@ def test_inhibition_study_varies_one_thing_at_a_time(tmp_path):
         (0.3, "relu"),
     ]
     assert (tmp_path / "inhibition.png").stat().st_size > 10_000
+
+
+def test_gates_are_followed_while_they_are_trained(tmp_path, capsys):
+    arguments = ("--model", "BERT", "giBERT", "--every", "2", "--steps_per_epoch", "4")
+    run(gate_diagnosis, tmp_path, *arguments, "--num_layers", 2, "--learning_rate", "1e-2")
+    looks = {}
+    for folder in tmp_path.glob("*BERT*"):
+        with open(folder / "gates.csv", newline="") as file:
+            looks[folder.name[:2]] = list(csv.DictReader(file))
+        assert (folder / "gates.png").stat().st_size > 10_000
+    plain, gated = looks["BE"], looks["gi"]
+    for rows in looks.values():
+        assert [(x["step"], x["layer"]) for x in rows] == [(s, n) for s in "024" for n in "01"]
+        assert all(0.9 < float(x["entropy"]) <= 1.00001 for x in rows)
+        assert [bool(x["gradient_attention"]) for x in rows] == [False] * 2 + [True] * 4
+    assert not any(x["gate_mean"] or x["gradient_gate"] for x in plain)
+    assert all(float(x["gate_least"]) == float(x["gate_greatest"]) == 1 for x in gated[:2])
+    for x in gated[2:]:
+        order = ("gate_least", "gate_5", "gate_50", "gate_95", "gate_greatest")
+        values = [float(x[name]) for name in order]
+        assert values == sorted(values)
+        assert values[0] < values[-1]
+        assert 0 < float(x["gradient_gate"]) < float(x["gradient_attention"])
+
+
+def test_what_is_seen_of_gates_and_attention_is_at_tokens_alone():
+    gate = GateWithInhibition(inhibition=0.0, activation="linear", residual=True)
+    mask = np.array([[True, True, False]])
+    left = np.array([[[0.0, 1.0], [2.0, 3.0], [99.0, 99.0]]])
+    found = watching.gate_of(gate, [(None, left)], mask)
+    assert (found["gate_least"], found["gate_mean"], found["gate_greatest"]) == (1.0, 2.5, 4.0)
+    shares = np.array([[[[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.3, 0.3, 0.4]]]])
+    assert watching.entropy(shares, mask) == pytest.approx(0.5)
 
 
 @pytest.fixture(scope="module")

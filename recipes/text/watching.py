@@ -1,0 +1,171 @@
+"""Looks into a gated encoder, or a plain one, while it is trained."""
+
+import contextlib
+import csv
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gimlp.applications.text.gated_attention import GatedAttention
+from recipes.common import distribution
+from recipes.pictures import within
+
+QUANTILES = (5, 50, 95)
+COLUMNS = (
+    "step",
+    "layer",
+    "gate_mean",
+    "gate_least",
+    *(f"gate_{q}" for q in QUANTILES),
+    "gate_greatest",
+    "entropy",
+    "gradient_gate",
+    "gradient_attention",
+)
+
+
+class GateWatch(keras.callbacks.Callback):
+    """Writes what gates and attention do to some examples, and how large their gradients are.
+
+    See `recipes.gate_diagnosis` for the columns. A continued run goes on in the same file.
+
+    Args:
+        inputs: Batch of inputs of the task.
+        every: Integer, steps between two looks. The first is before the first step.
+        path: Path of the `.csv` file.
+    """
+
+    def __init__(self, inputs, every, path):
+        super().__init__()
+        self.inputs = inputs
+        self.every = every
+        self.path = path
+
+    def on_train_begin(self, logs=None):
+        step = self.step
+        rows = []
+        if step and self.path.exists():
+            with open(self.path, newline="") as file:
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        self.write("w", rows)
+        if not step:
+            self.look()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
+        if self.step % self.every == 0:
+            self.look()
+
+    @property
+    def step(self):
+        return int(ops.convert_to_numpy(self.model.optimizer.iterations))
+
+    def look(self):
+        """Adds one row a layer to the file."""
+        found = look(self.model, self.inputs)
+        self.write("a", [{"step": self.step, "layer": i} | x for i, x in enumerate(found)])
+
+    def write(self, mode, rows):
+        if distribution.process():
+            return
+        with open(self.path, mode, newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            if mode == "w":
+                writer.writeheader()
+            writer.writerows(rows)
+
+
+def look(model, inputs):
+    """Returns what the layers of a compiled encoder do to `inputs`: a dictionary a layer."""
+    layers = attention_layers(model)
+    mask = np.asarray(ops.convert_to_numpy(inputs["padding_mask"]), bool)
+    shares = [[] for _ in layers]
+    with contextlib.ExitStack() as stack:
+        for (attention, _), kept in zip(layers, shares, strict=True):
+            stack.enter_context(recorded(attention, kept))
+        gates = [gate.inhibit for _, gate in layers if gate]
+        calls = iter(within.record(model, inputs, gates))
+    return [
+        gate_of(gate, next(calls) if gate else [], mask)
+        | {"entropy": entropy(kept[0], mask) if kept else ""}
+        | gradients(model.optimizer, attention, gate)
+        for (attention, gate), kept in zip(layers, shares, strict=True)
+    ]
+
+
+def attention_layers(model):
+    """Returns for each layer its attention and its `GateWithInhibition`, `None` in a plain one."""
+    gated = within.find(model, GatedAttention)
+    if gated:
+        return [(layer.attention, layer.gate) for layer in gated]
+    # By what such a layer has: DeBERTaV3's is no `MultiHeadAttention`.
+    return [(x, None) for x in within.layers_of(model) if hasattr(x, "_masked_softmax")]
+
+
+@contextlib.contextmanager
+def recorded(attention, kept):
+    """Lets an attention layer of Keras or KerasHub keep the shares that its softmax gives."""
+    softmax = attention._masked_softmax
+
+    def keep(*args, **kwargs):
+        y = softmax(*args, **kwargs)
+        kept.append(ops.convert_to_numpy(ops.cast(y, "float32")))
+        return y
+
+    vars(attention)["_masked_softmax"] = keep  # past what Keras tracks
+    try:
+        yield
+    finally:
+        del vars(attention)["_masked_softmax"]
+
+
+def gate_of(gate, calls, mask):
+    """Returns statistics of all gates of a layer at the tokens."""
+    if gate is None:
+        return {}
+    values = np.concatenate([left[mask].ravel() for _, left in calls])
+    values = ops.convert_to_numpy(gate.activation(ops.convert_to_tensor(values))) + gate.residual
+    return {
+        "gate_mean": values.mean(),
+        "gate_least": values.min(),
+        "gate_greatest": values.max(),
+        **{f"gate_{q}": np.percentile(values, q) for q in QUANTILES},
+    }
+
+
+def entropy(shares, mask):
+    """Returns the mean entropy of attention, `(batch, heads, to, from)`, from 0 to 1."""
+    lengths = mask.sum(-1)
+    bits = -(shares * np.log(np.maximum(shares, 1e-12))).sum(-1).mean(1)  # (batch, to)
+    bits = bits / np.log(np.maximum(lengths, 2))[:, None]
+    return bits[mask].mean()
+
+
+def gradients(optimizer, attention, gate):
+    """Returns the root mean squares of the gradients of a layer, as AdamW estimates them."""
+    if not int(ops.convert_to_numpy(optimizer.iterations)):
+        return {}
+    groups = {
+        "gradient_gate": gate.trainable_variables if gate else [],
+        "gradient_attention": [
+            *attention._query_dense.trainable_variables,
+            *attention._key_dense.trainable_variables,
+        ],
+    }
+    return {
+        name: root_mean_square(optimizer, variables)
+        for name, variables in groups.items()
+        if variables
+    }
+
+
+def root_mean_square(optimizer, variables):
+    places = {id(x): i for i, x in enumerate(optimizer._trainable_variables)}
+    squares = [
+        ops.convert_to_numpy(optimizer._velocities[places[id(x)]]).ravel()
+        for x in variables
+        if id(x) in places
+    ]
+    return float(np.sqrt(np.concatenate(squares).mean())) if squares else ""
