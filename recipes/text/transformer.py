@@ -28,8 +28,8 @@ class SelfAttention(keras.layers.Layer):
 
         output_t = sum_s softmax_s(q_t k_s / sqrt(d) + w_(t-s)) v_s W_o + b_o
 
-    The biases start as those of ALiBi, in both directions: `-m |t - s|`, with a slope `m` of
-    `2^(-8 i / heads)` in the `i`-th head from 1 on.
+    The biases start as those of ALiBi with eight heads, in both directions: `-2^(-i) |t - s|` in
+    the `i`-th head, counted from 1.
 
     Args:
         num_heads: Integer, which divides the channels; `d` is their quotient.
@@ -183,7 +183,7 @@ class Transformer(keras_hub.models.Backbone):
 def linear_biases(shape, dtype=None):
     """Returns the biases of ALiBi for heads and distances, `(heads, 2 N - 1)`."""
     heads, distances = shape
-    slopes = 2.0 ** (-8 * np.arange(1, heads + 1) / heads)
+    slopes = 2.0 ** -np.arange(1, heads + 1)
     distance = np.abs(np.arange(distances) - distances // 2)
     return ops.convert_to_tensor(-slopes[:, None] * distance, dtype)
 

@@ -147,4 +147,4 @@ def test_biases_start_as_those_of_alibi():
     layer = transformer.SelfAttention(2, sequence_length=4)
     layer.build((None, 4, 8))
     distances = np.array([3, 2, 1, 0, 1, 2, 3])
-    np.testing.assert_allclose(value(layer.biases), [-distances / 16, -distances / 256])
+    np.testing.assert_allclose(value(layer.biases), [-distances / 2, -distances / 4])
