@@ -49,13 +49,15 @@ class GateWatch(keras.callbacks.Callback):
             with open(self.path, newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
         self.write("w", rows)
+        self.batches = step
         if not step:
             self.look()
 
     def on_train_batch_end(self, batch, logs=None):
-        if hasattr(self.model, "jax_state_sync"):
-            self.model.jax_state_sync()
-        if self.step % self.every == 0:
+        self.batches += 1
+        if self.batches % self.every == 0:
+            if hasattr(self.model, "jax_state_sync"):
+                self.model.jax_state_sync()
             self.look()
 
     @property
