@@ -24,6 +24,8 @@ except ModuleNotFoundError as error:
 # Here and not where they are used: from here on KerasHub knows our presets.
 from keras_gimlp import applications, rematerialize
 from keras_gimlp.applications.text.pretrained import load_encoder, load_tokenizer
+from keras_gimlp.layers import GateWithInhibition
+from recipes.pictures import within
 from recipes.text import transformer
 
 # KerasHub's names of the architectures.
@@ -134,6 +136,8 @@ def load(config, setting, texts):
             f"{model} of {weights} has dense spatial weights, for exactly {fixed} tokens. "
             f"Received: --sequence_length {config.sequence_length}"
         )
+    if gates and config.gate_stddev:
+        disturb_gates(backbone, config.gate_stddev, config.seed)
     if config.remat:
         rematerialize(backbone)
     return TextEncoder(model, backbone, tokenizer)
@@ -162,6 +166,15 @@ def load_ours(config, model, weights, texts):
         if found != model:
             raise ValueError(f"the preset {weights} is of {found}")
     return tokenizer, backbone
+
+
+def disturb_gates(backbone, stddev, seed):
+    """Gives the second matrices of all gates normal values, so that no gate starts at 1."""
+    # Not Keras' generator: on PyTorch, seed 1 repeats what seed 0 draws from its second call on.
+    random = np.random.default_rng(seed)
+    for gate in within.find(backbone, GateWithInhibition):
+        for projection in gate.inhibition_projections:
+            projection.kernel.assign(random.normal(scale=stddev, size=projection.kernel.shape))
 
 
 def is_gated(model):

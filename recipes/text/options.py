@@ -34,6 +34,9 @@ class FineTuning(EpochOptions, AdamWOptions, RunOptions):
     scope: Literal["example", "token", "batch"] = "example"
     # Rank of the gates. None: full.
     rank: Count | None = None
+    # Standard deviation of what the second matrices of the gates start with. 0: at the encoder as
+    # it was. The released code has 0.02.
+    gate_stddev: Fraction = 0.0
     # Train everything, or only the gates and the head.
     train: Literal["all", "gates"] = "all"
     # Dropout rate of gMLP, aMLP, AFT and Transformer. The others use that of their preset, or

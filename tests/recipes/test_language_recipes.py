@@ -1,6 +1,7 @@
 """The language recipes as their users run them: whole studies, continued ones, and mistakes."""
 
 import csv
+import dataclasses
 import json
 
 import keras
@@ -10,6 +11,7 @@ import pytest
 from keras_gimlp import applications
 from keras_gimlp.layers import GateWithInhibition
 from recipes import gate_diagnosis, glue, inhibition_study, ner, squad, swag
+from recipes.pictures import within
 from recipes.text import encoders, fine_tuning, synthetic, watching
 from tests.recipes.jobs import shorten_data
 from tests.test_package import other_backend, python
@@ -228,6 +230,27 @@ def test_gates_alone_are_trained_on_request(tmp_path, capsys):
     # Two gates of rank 2, the head, and nothing of the encoder.
     trained = 2 * (8 * 2 + 2 + 2 * 8 + 8) + 8 * 2 + 2
     assert f"{trained:,} of them trained" in capsys.readouterr().out
+
+
+def test_gates_start_as_they_are_told():
+    gates = {}
+    for stddev, seed in ((0.02, 0), (0.02, 0), (0.02, 1), (0.0, 0)):
+        config = dataclasses.replace(
+            glue.Config(), gate_stddev=stddev, seed=seed, hidden_dim=32, intermediate_dim=32
+        )
+        setting = fine_tuning.Setting("giBERT", 0.3, "gelu")
+        encoder = encoders.load(config, setting, ["some words to begin with"])
+        found = within.find(encoder.backbone, GateWithInhibition)
+        gates.setdefault((stddev, seed), []).append(
+            [keras.ops.convert_to_numpy(p.kernel) for g in found for p in g.inhibition_projections]
+        )
+    first, again = gates[0.02, 0]
+    (other,), (still,) = gates[0.02, 1], gates[0.0, 0]
+    assert len(first) == 4  # queries and keys of two layers
+    np.testing.assert_array_equal(first, again)
+    assert np.std(first, axis=(1, 2)) == pytest.approx(np.full(4, 0.02), rel=0.1)
+    assert len({kernel[0, 0] for kernel in first + other}) == 8
+    assert not np.any(still)
 
 
 def test_texts_that_are_too_long_are_counted(tmp_path, capsys):
