@@ -41,8 +41,10 @@ def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     # Not at the top of the file: --help would wait for them.
     from recipes.common import devices
-    from recipes.text import fine_tuning, glue_tasks, watching
+    from recipes.text import encoders, fine_tuning, glue_tasks, watching
 
+    for model in config.model:
+        command_line.one_of(model, (*encoders.PLAIN, *encoders.GATED), "encoder with attention")
     devices.prepare_training(config)
     data = glue_tasks.load(config)
     study = fine_tuning.Study("gate_diagnosis", config)

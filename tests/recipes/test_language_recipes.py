@@ -137,6 +137,11 @@ def test_gates_are_followed_while_they_are_trained(tmp_path, capsys):
         assert 0 < float(x["gradient_gate"]) < float(x["gradient_attention"])
 
 
+def test_a_model_without_attention_is_not_followed(tmp_path):
+    with pytest.raises(SystemExit, match="no encoder with attention named 'gMLP'"):
+        run(gate_diagnosis, tmp_path, "--model", "gMLP")
+
+
 def test_what_is_seen_of_gates_and_attention_is_at_tokens_alone():
     gate = GateWithInhibition(inhibition=0.0, activation="linear", residual=True)
     mask = np.array([[True, True, False]])
