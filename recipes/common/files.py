@@ -7,7 +7,7 @@ import json
 import os
 import textwrap
 
-PREDICTIONS = "predictions.json"
+PREDICTIONS = "test_predictions.json"
 
 
 def is_complete(folder):

@@ -22,7 +22,7 @@ def write_run(folder, model, seed, wrong, task="rte"):
     (folder / "metrics.csv").write_text("epoch,val_accuracy\n0,0.5\n")
     lines = {"labels": LABELS, "predictions": predictions}
     lines = {name: glue_tasks.in_a_line(values) for name, values in lines.items()}
-    (folder / "predictions.json").write_text(json.dumps({"validation": lines}))
+    (folder / "test_predictions.json").write_text(json.dumps({"validation": lines}))
     return str(folder)
 
 
@@ -86,6 +86,6 @@ def test_mistakes_end_in_one_sentence(tmp_path):
         paired_test.main([bert, other, *score])
     with pytest.raises(SystemExit, match="no score of this task named 'matthews'"):
         paired_test.main([bert, gated, "--score", "matthews"])
-    (tmp_path / "b" / "predictions.json").unlink()
+    (tmp_path / "b" / "test_predictions.json").unlink()
     with pytest.raises(SystemExit, match="kept no predictions"):
         paired_test.main([bert, gated, *score])
