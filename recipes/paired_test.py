@@ -1,7 +1,7 @@
 """Tests whether fine-tuned encoders differ by more than chance, in pairs of runs of `glue`.
 
     python -m recipes.paired_test runs/glue-cola/*/ --score matthews --baseline BERT
-    python -m recipes.paired_test recipes/results/gate_cola.json --score matthews --baseline BERT
+    python -m recipes.paired_test results.json --score matthews --baseline BERT
 
 Every setting is compared with the baseline on the seeds that both have: a pair has seen the same
 examples in the same order, and is tested on the same examples. The table has the mean of the
