@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import types
 
 import keras
 import numpy as np
@@ -136,6 +137,17 @@ def test_gates_are_followed_while_they_are_trained(tmp_path, capsys):
         assert values == sorted(values)
         assert values[0] < values[-1]
         assert 0 < float(x["gradient_gate"]) < float(x["gradient_attention"])
+
+
+def test_a_continued_run_keeps_what_was_seen_before_it(tmp_path):
+    path = tmp_path / "gates.csv"
+    watch = watching.GateWatch({}, 2, path)
+    watch.write("w", [{"step": step, "layer": 0, "entropy": 0.5} for step in (0, 2, 4, 6)])
+    optimizer = types.SimpleNamespace(iterations=keras.ops.convert_to_tensor(4))
+    watch.set_model(types.SimpleNamespace(optimizer=optimizer))
+    watch.on_train_begin()
+    with open(path, newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "2", "4"]
 
 
 def test_a_model_without_attention_is_not_followed(tmp_path):
