@@ -11,14 +11,14 @@ test examples. The folder of each run gets `gates.csv`, with one row a layer eac
 * entropy of the attention, the mean over heads and tokens, in units of the logarithm of the number
   of tokens in an example: 1 where all are attended to alike, 0 where each attends to one;
 * the root mean square of the gradients of the gates' weights, and of those of the projections of
-  queries and keys, as AdamW estimates it from the steps before (`sqrt(mean v)`).
+  queries and keys, as AdamW estimates it from the steps before: the root of the mean of
+  `v / (1 - beta_2^steps)`. With `--clip_norm` they are those after clipping.
 """
 
-import csv
 import dataclasses
 
 from recipes import glue
-from recipes.common import command_line
+from recipes.common import command_line, files
 from recipes.common.command_line import Count
 
 PROGRAM = "python -m recipes.gate_diagnosis"
@@ -60,8 +60,7 @@ def draw(path, title):
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = files.read_rows(path)
     layers = sorted({int(row["layer"]) for row in rows})
     panels = {
         "gate, mean and 5 to 95 %": ("gate_mean", "gate_5", "gate_95"),

@@ -76,6 +76,8 @@ def rows(settings, baseline, config):
         if not seeds:
             continue
         pairs = [[predicted(of[seed]) for of in (members, baseline)] for seed in seeds]
+        if not all(np.array_equal(ours, theirs) for (ours, _), (theirs, _) in pairs):
+            raise SystemExit(f"{name} and the baseline were tested on different examples.")
         score = scorer(config, baseline[seeds[0]].config["task"])
         found = np.array([difference(pair, score) for pair in pairs])
         low, high = np.percentile(draw_again(pairs, score, config), [2.5, 97.5])

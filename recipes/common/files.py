@@ -50,7 +50,11 @@ def replacing(path):
 
 def read_metrics(folder):
     """Returns the complete rows of `metrics.csv`, oldest first."""
-    path = folder / "metrics.csv"
+    return read_rows(folder / "metrics.csv")
+
+
+def read_rows(path):
+    """Returns the complete rows of a `.csv` file; there are none without the file."""
     if not path.exists():
         return []
     with open(path, newline="") as file:

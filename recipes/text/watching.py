@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_gimlp.applications.text.gated_attention import GatedAttention
-from recipes.common import distribution
+from recipes.common import distribution, files
 from recipes.pictures import within
 
 QUANTILES = (5, 50, 95)
@@ -45,11 +45,10 @@ class GateWatch(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         step = self.step
         rows = []
-        if step and self.path.exists():
-            with open(self.path, newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        if step:
+            rows = [row for row in files.read_rows(self.path) if int(row["step"]) <= step]
         self.write("w", rows)
-        self.batches = step
+        self.batches = step  # the optimizer's own count lags behind on JAX
         if not step:
             self.look()
 
@@ -87,10 +86,9 @@ def look(model, inputs):
     with contextlib.ExitStack() as stack:
         for (attention, _), kept in zip(layers, shares, strict=True):
             stack.enter_context(recorded(attention, kept))
-        gates = [gate.inhibit for _, gate in layers if gate]
-        calls = iter(within.record(model, inputs, gates))
+        calls = iter(within.record(model, inputs, [gate for _, gate in layers if gate]))
     return [
-        gate_of(gate, next(calls) if gate else [], mask)
+        (statistics(next(calls)[0][1][mask]) if gate else {})
         | {"entropy": entropy(kept[0], mask) if kept else ""}
         | gradients(model.optimizer, attention, gate)
         for (attention, gate), kept in zip(layers, shares, strict=True)
@@ -123,12 +121,8 @@ def recorded(attention, kept):
         del vars(attention)["_masked_softmax"]
 
 
-def gate_of(gate, calls, mask):
-    """Returns statistics of all gates of a layer at the tokens."""
-    if gate is None:
-        return {}
-    values = np.concatenate([left[mask].ravel() for _, left in calls])
-    values = ops.convert_to_numpy(gate.activation(ops.convert_to_tensor(values))) + gate.residual
+def statistics(values):
+    """Returns the columns of the gates of a layer, of their values at all tokens."""
     return {
         "gate_mean": values.mean(),
         "gate_least": values.min(),
@@ -140,34 +134,32 @@ def gate_of(gate, calls, mask):
 def entropy(shares, mask):
     """Returns the mean entropy of attention, `(batch, heads, to, from)`, from 0 to 1."""
     lengths = mask.sum(-1)
-    bits = -(shares * np.log(np.maximum(shares, 1e-12))).sum(-1).mean(1)  # (batch, to)
-    bits = bits / np.log(np.maximum(lengths, 2))[:, None]
-    return bits[mask].mean()
+    nats = -(shares * np.log(np.maximum(shares, 1e-12))).sum(-1).mean(1)  # (batch, to)
+    return (nats / np.log(np.maximum(lengths, 2))[:, None])[mask].mean()
 
 
 def gradients(optimizer, attention, gate):
     """Returns the root mean squares of the gradients of a layer, as AdamW estimates them."""
-    if not int(ops.convert_to_numpy(optimizer.iterations)):
-        return {}
+    projections = attention._query_dense, attention._key_dense
     groups = {
         "gradient_gate": gate.trainable_variables if gate else [],
-        "gradient_attention": [
-            *attention._query_dense.trainable_variables,
-            *attention._key_dense.trainable_variables,
-        ],
+        "gradient_attention": [x for layer in projections for x in layer.trainable_variables],
     }
-    return {
-        name: root_mean_square(optimizer, variables)
-        for name, variables in groups.items()
-        if variables
-    }
+    return {name: root_mean_square(optimizer, variables) for name, variables in groups.items()}
 
 
 def root_mean_square(optimizer, variables):
+    """Returns AdamW's estimate for some variables, `""` if none was trained yet.
+
+    The averages start at zero, which the division makes up for.
+    """
+    steps = int(ops.convert_to_numpy(optimizer.iterations))
     places = {id(x): i for i, x in enumerate(optimizer._trainable_variables)}
     squares = [
         ops.convert_to_numpy(optimizer._velocities[places[id(x)]]).ravel()
         for x in variables
         if id(x) in places
     ]
-    return float(np.sqrt(np.concatenate(squares).mean())) if squares else ""
+    if not (squares and steps):
+        return ""
+    return float(np.sqrt(np.concatenate(squares).mean() / (1 - optimizer.beta_2**steps)))

@@ -12,6 +12,7 @@ import pytest
 from keras_gimlp import applications
 from keras_gimlp.layers import GateWithInhibition
 from recipes import gate_diagnosis, glue, inhibition_study, ner, squad, swag
+from recipes.common import optimizers
 from recipes.pictures import within
 from recipes.text import encoders, fine_tuning, synthetic, watching
 from tests.recipes.jobs import shorten_data
@@ -116,7 +117,7 @@ def test_inhibition_study_varies_one_thing_at_a_time(tmp_path):
     assert (tmp_path / "inhibition.png").stat().st_size > 10_000
 
 
-def test_gates_are_followed_while_they_are_trained(tmp_path, capsys):
+def test_gates_are_followed_while_they_are_trained(tmp_path):
     arguments = ("--model", "BERT", "giBERT", "--every", "2", "--steps_per_epoch", "4")
     run(gate_diagnosis, tmp_path, *arguments, "--num_layers", 2, "--learning_rate", "1e-2")
     looks = {}
@@ -155,12 +156,39 @@ def test_a_model_without_attention_is_not_followed(tmp_path):
         run(gate_diagnosis, tmp_path, "--model", "gMLP")
 
 
-def test_what_is_seen_of_gates_and_attention_is_at_tokens_alone():
-    gate = GateWithInhibition(inhibition=0.0, activation="linear", residual=True)
+def test_what_is_seen_of_gates_is_what_they_compute_at_tokens():
+    config = dataclasses.replace(glue.Config(), gate_stddev=0.5)
+    setting = fine_tuning.Setting("giBERT", 0.3, "gelu")
+    encoder = encoders.load(config, setting, ["some words to begin with"])
+    encoder.backbone.compile("adam")
+    ids = np.random.default_rng(0).integers(5, size=(2, 12))
+    mask = np.arange(12) < [[4], [6]]
+    inputs = {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": mask.astype("int32")}
+    gates = within.find(encoder.backbone, GateWithInhibition)
+    calls = within.record(encoder.backbone, inputs, gates)
+    found = watching.look(encoder.backbone, inputs)
+    for row, ((_, values),) in zip(found, calls, strict=True):
+        assert values.shape == (2, 12, 2 * 64)
+        values = np.concatenate([values[0, :4], values[1, :6]])
+        assert values.std() > 0.01
+        assert row["gate_mean"] == pytest.approx(values.mean())
+        assert row["gate_5"] == pytest.approx(np.percentile(values, 5))
+
+
+def test_gradients_are_those_that_the_optimizer_was_given():
+    variables = [keras.Variable(np.zeros(3, "float32")) for _ in range(2)]
+    model = types.SimpleNamespace(trainable_variables=[])
+    optimizer = optimizers.adamw(model, 1e-3, dataclasses.replace(glue.Config(), clip_norm=None))
+    optimizer.build(variables)
+    assert watching.root_mean_square(optimizer, variables) == ""
+    for _ in range(3):
+        optimizer.apply([keras.ops.full((3,), x) for x in (3.0, 4.0)], variables)
+    assert watching.root_mean_square(optimizer, variables[:1]) == pytest.approx(3, rel=1e-4)
+    assert watching.root_mean_square(optimizer, variables) == pytest.approx(12.5**0.5, rel=1e-4)
+
+
+def test_entropy_is_that_of_tokens():
     mask = np.array([[True, True, False]])
-    left = np.array([[[0.0, 1.0], [2.0, 3.0], [99.0, 99.0]]])
-    found = watching.gate_of(gate, [(None, left)], mask)
-    assert (found["gate_least"], found["gate_mean"], found["gate_greatest"]) == (1.0, 2.5, 4.0)
     shares = np.array([[[[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.3, 0.3, 0.4]]]])
     assert watching.entropy(shares, mask) == pytest.approx(0.5)
 
@@ -387,5 +415,5 @@ def test_help_of_the_language_recipes_imports_nothing_heavy():
         "heavy = {'keras', 'tensorflow', 'keras_hub', 'sklearn', 'scipy', 'torch', 'jax'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n",
         *("glue", "inhibition_study", "squad", "swag", "ner"),
-        *("mlm_pretraining", "fill_masks", "text_scaling"),
+        *("mlm_pretraining", "fill_masks", "text_scaling", "gate_diagnosis", "paired_test"),
     )

@@ -49,6 +49,19 @@ def test_runs_are_compared_seed_by_seed(tmp_path, capsys):
     assert same.endswith("| +0.0 (+0.0, +0.0, +0.0) | +0.0 to +0.0 |  |")
 
 
+def test_seeds_that_disagree_widen_the_interval(tmp_path, capsys):
+    folders = [
+        write_run(tmp_path / f"{model}{seed}", model, seed, wrong)
+        for model, wrongs in (("BERT", (100, 100)), ("giBERT", (20, 180)))
+        for seed, wrong in enumerate(wrongs)
+    ]
+    (row,) = compare(folders, capsys)
+    low, high = map(float, row.split("|")[4].split(" to "))
+    # Two seeds are drawn alike in half of the draws.
+    assert low < -18
+    assert high > 18
+
+
 def test_one_seed_has_no_test_over_seeds(tmp_path, capsys):
     folders = [
         write_run(tmp_path / "b", "BERT", 0, 30),
@@ -86,6 +99,10 @@ def test_mistakes_end_in_one_sentence(tmp_path):
         paired_test.main([bert, other, *score])
     with pytest.raises(SystemExit, match="no score of this task named 'matthews'"):
         paired_test.main([bert, gated, "--score", "matthews"])
+    lines = {"validation": {"labels": "0 1", "predictions": "0 1"}}
+    (tmp_path / "b" / "test_predictions.json").write_text(json.dumps(lines))
+    with pytest.raises(SystemExit, match="model giBERT and the baseline were tested on different"):
+        paired_test.main([bert, gated, *score])
     (tmp_path / "b" / "test_predictions.json").unlink()
     with pytest.raises(SystemExit, match="kept no predictions"):
         paired_test.main([bert, gated, *score])
