@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 from recipes.common import command_line, files, finished
-from recipes.common.command_line import Count
+from recipes.common.command_line import Count, Seed
 from recipes.compare import grouped
 
 PROGRAM = "python -m recipes.paired_test"
@@ -36,7 +36,7 @@ class Config:
     # How often seeds and examples are drawn again.
     draws: Count = 2_000
     # Seed of these draws.
-    seed: int = 0
+    seed: Seed = 0
 
 
 def main(arguments=None):
