@@ -6,10 +6,9 @@
     python -m recipes.mlm_pretraining --config small_amlp --files A.txt --test_files B.txt
     python -m recipes.mlm_pretraining --config gmlp_base --data_dir DIR
 
-`small_gmlp`, `small_amlp`, `small_aft`, `small_bert` and the ablations `small_linear`,
-`small_additive` and `small_multiplicative` have about 5 million parameters; results are in
-`recipes/README.md`. `small_transformer` and `small_transformer_relative`, of as many, have only
-been run for 1,000 steps.
+`small_gmlp`, `small_amlp`, `small_transformer`, `small_transformer_relative`, `small_aft`,
+`small_bert` and the ablations `small_linear`, `small_additive` and `small_multiplicative` have
+about 5 million parameters; results are in `recipes/README.md`.
 
 The text is tokenized once, into files in the folder of the run, which are deleted when the run is
 complete. They take 2 bytes per token (4 if the vocabulary has more than 65,536 tokens), so 2 GB for
