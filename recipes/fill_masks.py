@@ -37,8 +37,8 @@ def main(arguments=None):
     try:
         import keras_hub
 
-        # From here on KerasHub knows our presets.
-        from keras_gimlp.applications import gMLPMaskedLM  # noqa: F401
+        # From here on KerasHub knows our presets, those of the Transformer to compare with too.
+        from recipes.text import transformer  # noqa: F401
     except ModuleNotFoundError as error:
         raise missing(error) from None
     from recipes.common import devices

@@ -60,7 +60,7 @@ def from_file(path):
 def from_preset(preset):
     """Returns the task in a preset, or its encoder if it holds no task."""
     try:
-        from keras_gimlp.applications import gMLPMaskedLM  # noqa: F401  KerasHub knows our presets
+        from recipes.text import transformer  # noqa: F401  KerasHub knows all our presets
     except ModuleNotFoundError as error:
         raise missing(error) from None
     try:

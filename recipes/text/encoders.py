@@ -23,6 +23,7 @@ except ModuleNotFoundError as error:
 
 # Here and not where they are used: from here on KerasHub knows our presets.
 from keras_gimlp import applications, rematerialize
+from keras_gimlp.applications.text.hub_task import forget_mixed_precision
 from keras_gimlp.applications.text.pretrained import load_encoder, load_tokenizer
 from keras_gimlp.layers import GateWithInhibition
 from recipes.pictures import within
@@ -301,5 +302,6 @@ def save(task, tokenizer, folder):
     """Saves a task as a preset in a folder, with the tokenizer even if it has no preprocessor."""
     task.optimizer = None  # its state would be written too, and KerasHub does not read it again
     task.save_to_preset(str(folder))
+    forget_mixed_precision(folder)  # KerasHub's own tasks do not
     if not (folder / "tokenizer.json").exists():
         tokenizer.save_to_preset(str(folder))

@@ -1,6 +1,8 @@
 """What makes a KerasHub task one of ours, and the tasks of KerasHub on the gated encoders."""
 
 import functools
+import json
+import pathlib
 
 import keras
 import keras_hub
@@ -13,6 +15,7 @@ class HubTask:
     * Only what the loss can reach is trained. The encoder stays as it is: what one head does not
       train, another on the same encoder does.
     * A saved task is loaded compiled.
+    * A preset is loaded in the current precision, whatever it was saved in.
     """
 
     # The output of the encoder that the head takes, where the encoder has several.
@@ -31,6 +34,10 @@ class HubTask:
         # Keras itself does not, for a class with a `compile` of its own.
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
+
+    def save_to_preset(self, preset_dir, *args, **kwargs):
+        super().save_to_preset(preset_dir, *args, **kwargs)
+        forget_mixed_precision(preset_dir)
 
     @functools.cached_property
     def untrained_layers(self):
@@ -70,6 +77,20 @@ class HubTask:
 def logits_dtype(backbone):
     """Returns the type of the backbone's weights, in which logits are computed."""
     return backbone.dtype_policy.variable_dtype
+
+
+def forget_mixed_precision(preset_dir):
+    """Names the type of the weights as the precision of a preset, instead of a mixed one.
+
+    KerasHub loads a preset in the current precision, but fails to load a task if the saved one is mixed.
+    """
+    path = pathlib.Path(preset_dir) / "config.json"
+    config = json.loads(path.read_text())
+    dtype = config["config"].get("dtype") or {}
+    name = dtype.get("config", {}).get("name") or ""
+    if name.startswith("mixed_"):
+        dtype["config"]["name"] = keras.DTypePolicy(name).variable_dtype
+        path.write_text(json.dumps(config, indent=4))
 
 
 def hub_tasks(backbone_cls):

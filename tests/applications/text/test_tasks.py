@@ -176,6 +176,16 @@ def test_a_saved_preset_is_the_same_task(name, tmp_path):
 
 
 @EVERY_HEAD
+def test_a_preset_saved_under_mixed_precision_is_loaded_in_the_current_one(name, tmp_path):
+    task = getattr(applications, name)(backbone(True, dtype="mixed_bfloat16"), **HEADS[name][0])
+    task.save_to_preset(str(tmp_path))
+    loaded = type(task).from_preset(str(tmp_path))
+    assert loaded.backbone.dtype_policy.name == "float32"
+    for got, expected in zip(loaded.weights, task.weights, strict=True):
+        np.testing.assert_array_equal(*map(ops.convert_to_numpy, (got, expected)))
+
+
+@EVERY_HEAD
 def test_a_preset_of_an_encoder_gets_a_new_head(name, tmp_path):
     encoder = backbone(gated=False)
     encoder.save_to_preset(str(tmp_path))
