@@ -135,7 +135,7 @@ def mean_and_spread(values):
 def draw(settings, config, path):
     """Draws the mean over the seeds, and the range from the least to the greatest."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogFormatter, MaxNLocator
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
@@ -154,6 +154,8 @@ def draw(settings, config, path):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if config.log:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(LogFormatter())  # 600 instead of 6 x 10^2
+        axes.yaxis.set_minor_formatter(LogFormatter())
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     figure.savefig(path, dpi=120)

@@ -130,8 +130,8 @@ FULL = dataclasses.replace(
     batch_size=256,
     learning_rate=1e-4,
 )
-# Models of about 5 million parameters, for the text in --files. The learning rates and the warm-up
-# were the best ones of a grid: see recipes/README.md.
+# Models of about 5 million parameters, for the text in --files. The learning rates of gMLP, aMLP
+# and the Transformer, and the warm-up, were the best ones of a grid: see recipes/README.md.
 SMALL = Config(
     depth=10,
     dim=192,
