@@ -63,7 +63,7 @@ def draw(path, title):
     rows = files.read_rows(path)
     layers = sorted({int(row["layer"]) for row in rows})
     panels = {
-        "gate, mean and 5 to 95 %": ("gate_mean", "gate_5", "gate_95"),
+        "gate, median and 5 to 95 %": ("gate_50", "gate_5", "gate_95"),
         "entropy of the attention": ("entropy",),
         "gradient of the gates": ("gradient_gate",),
         "gradient of queries and keys": ("gradient_attention",),

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import keras
 from keras import ops
 
 from recipes.pictures import PictureError
@@ -51,14 +52,14 @@ def record(model, inputs, layers):
 
     Returns:
         For each layer a list of pairs of NumPy arrays: the first argument and the output of every
-        call.
+        call. Floats of 16 bits are given as float32, since NumPy sums bfloat16 in bfloat16.
     """
     calls = [[] for _ in layers]
 
     def recorder(pairs):
         def change(call, x, *args, **kwargs):
             y = call(x, *args, **kwargs)
-            pairs.append((ops.convert_to_numpy(x), ops.convert_to_numpy(y)))
+            pairs.append((to_numpy(x), to_numpy(y)))
             return y
 
         return change
@@ -68,3 +69,8 @@ def record(model, inputs, layers):
             stack.enter_context(changed(layer, recorder(pairs)))
         model(inputs, training=False)
     return calls
+
+
+def to_numpy(x):
+    short = keras.backend.standardize_dtype(x.dtype) in ("bfloat16", "float16")
+    return ops.convert_to_numpy(ops.cast(x, "float32") if short else x)

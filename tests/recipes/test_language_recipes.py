@@ -156,7 +156,9 @@ def test_a_model_without_attention_is_not_followed(tmp_path):
         run(gate_diagnosis, tmp_path, "--model", "gMLP")
 
 
-def test_what_is_seen_of_gates_is_what_they_compute_at_tokens():
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_what_is_seen_of_gates_is_what_they_compute_at_tokens(precision):
+    keras.config.set_dtype_policy(precision)
     config = dataclasses.replace(glue.Config(), gate_stddev=0.5)
     setting = fine_tuning.Setting("giBERT", 0.3, "gelu")
     encoder = encoders.load(config, setting, ["some words to begin with"])
@@ -170,7 +172,9 @@ def test_what_is_seen_of_gates_is_what_they_compute_at_tokens():
     for row, ((_, values),) in zip(found, calls, strict=True):
         assert values.shape == (2, 12, 2 * 64)
         values = np.concatenate([values[0, :4], values[1, :6]])
+        assert values.dtype == "float32"
         assert values.std() > 0.01
+        assert 0.5 < values.mean() < 1.5
         assert row["gate_mean"] == pytest.approx(values.mean())
         assert row["gate_5"] == pytest.approx(np.percentile(values, 5))
 
