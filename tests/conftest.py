@@ -35,6 +35,8 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 # To compile a small model by XLA takes TensorFlow longer than the test that trains it. One test a
 # family does, and those of the layers.
 JIT = False if keras.backend.backend() == "tensorflow" else "auto"
+# For tests in which the backend has no part: they run on one.
+once = pytest.mark.backends("jax")
 tests_done = itertools.count(1)
 
 

@@ -17,7 +17,7 @@ import keras_gimlp
 from keras_gimlp import applications
 from keras_gimlp.weights import find, list_weights
 from tests import signatures
-from tests.conftest import ROOT
+from tests.conftest import ROOT, once
 from tests.families import images, tiny
 
 WITH_EXAMPLES = [value for value in vars(keras_gimlp.layers).values() if callable(value)]
@@ -67,6 +67,7 @@ def test_importing_loads_no_other_backend_and_no_recipe_library():
     )
 
 
+@once
 def test_image_models_are_built_without_docstrings():
     python(
         "import subprocess, sys\n"

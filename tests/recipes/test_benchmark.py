@@ -15,6 +15,7 @@ from keras_gimlp import applications
 from recipes import benchmark
 from recipes.common.counting import count_macs
 from recipes.speed import keras_models, report, subjects, targets
+from tests.conftest import once
 
 BACKEND = keras.backend.backend()
 IMAGES = "gMLP_Ti(depth=1, dim=8, ffn_dim=16, patch_size=8)"
@@ -135,6 +136,7 @@ def test_a_step_is_one_of_predict_or_fit(training):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(found[2]), expected, atol=1e-5)
 
 
+@once
 def test_a_model_that_cannot_be_measured_is_told_and_the_others_are_measured(tmp_path, capfd):
     config = configured(
         models=(IMAGES,), modes=("inference",), batch_sizes=(2,), image_sizes=(16,), matrix_size=32

@@ -15,6 +15,7 @@ from recipes import gate_diagnosis, glue, inhibition_study, ner, squad, swag
 from recipes.common import optimizers
 from recipes.pictures import within
 from recipes.text import encoders, fine_tuning, synthetic, watching
+from tests.conftest import once
 from tests.recipes.jobs import shorten_data
 from tests.test_package import other_backend, python
 
@@ -374,6 +375,7 @@ def test_an_encoder_that_is_too_short_is_refused(finished, tmp_path):
         run(glue, tmp_path, *arguments)
 
 
+@once
 def test_a_missing_extra_is_named_with_the_command_that_installs_it():
     python(
         "import importlib, sys\n"
