@@ -1,7 +1,7 @@
 """Tests whether fine-tuned encoders differ by more than chance, in pairs of runs of `glue`.
 
     python -m recipes.paired_test runs/glue-cola/*/ --score matthews --baseline BERT
-    python -m recipes.paired_test results.json --score matthews --baseline BERT
+    python -m recipes.paired_test results.json --score matthews --baseline BERT --least_seeds 3
 
 Every setting is compared with the baseline on the seeds that both have: a pair has seen the same
 examples in the same order, and is tested on the same examples. The table has the mean of the
@@ -33,6 +33,8 @@ class Config:
     score: str
     # Model that the others are compared with. It must have one setting.
     baseline: str = "BERT"
+    # Settings of fewer seeds, such as those of a search for the learning rate, are left out.
+    least_seeds: Count = 1
     # How often seeds and examples are drawn again.
     draws: Count = 2_000
     # Seed of these draws.
@@ -50,6 +52,7 @@ def main(arguments=None):
     settings = {
         name: {run.config["seed"]: run for run in members}
         for name, members in grouped(runs).items()
+        if len(members) >= config.least_seeds
     }
     baselines = [
         name

@@ -1,6 +1,7 @@
 """Paired comparisons of fine-tuned encoders."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from recipes import paired_test
 from recipes.text import glue_tasks
 
 LABELS = np.arange(400) % 2
+README = pathlib.Path(paired_test.__file__).parent / "README.md"
 
 
 def write_run(folder, model, seed, wrong, task="rte"):
@@ -71,6 +73,22 @@ def test_one_seed_has_no_test_over_seeds(tmp_path, capsys):
     (row,) = compare(folders, capsys, "--baseline", "BERT")
     assert row.startswith("| rte, model giBERT | 0 | -1.0 (-1.0) |")
     assert row.endswith("|  |")
+
+
+def test_settings_of_few_seeds_are_left_out(tmp_path, capsys):
+    folders = [
+        write_run(tmp_path / f"{model}{seed}", model, seed, 30)
+        for model, seeds in (("BERT", 2), ("giBERT", 2), ("gMLP", 1))
+        for seed in range(seeds)
+    ]
+    tried = write_run(tmp_path / "tried", "BERT", 0, 90)
+    config = json.loads((tmp_path / "tried" / "config.json").read_text())
+    config["config"]["learning_rate"] = 1.0
+    (tmp_path / "tried" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SystemExit, match="one setting of the baseline BERT. Found: rte"):
+        compare([*folders, tried], capsys)
+    (row,) = compare([*folders, tried], capsys, "--least_seeds", "2")
+    assert "model giBERT | 0, 1 | +0.0" in row
 
 
 def test_scores_are_those_of_the_task(tmp_path, capsys):
