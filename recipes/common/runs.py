@@ -25,7 +25,7 @@ from recipes.common import callbacks, checkpoints, devices, distribution, files,
 PACKAGES = ("keras_gimlp", "keras", "keras-hub", "numpy", "tensorflow", "jax", "torch")
 LOCK = "run.lock"
 # Options that do not change what is trained: a run may be continued with others.
-MEANS = {"run_dir", "devices", "strategy", "model_devices", "remat", "jit_compile"}
+MEANS = {"run_dir", "devices", "strategy", "model_devices", "remat", "jit_compile", "every"}
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 

@@ -12,7 +12,7 @@ import pytest
 from keras_gimlp import applications
 from keras_gimlp.layers import GateWithInhibition
 from recipes import gate_diagnosis, glue, inhibition_study, ner, squad, swag
-from recipes.common import optimizers
+from recipes.common import files, optimizers
 from recipes.pictures import within
 from recipes.text import encoders, fine_tuning, synthetic, watching
 from tests.conftest import once
@@ -126,6 +126,7 @@ def test_gates_are_followed_while_they_are_trained(tmp_path):
         with open(folder / "gates.csv", newline="") as file:
             looks[folder.name[:2]] = list(csv.DictReader(file))
         assert (folder / "gates.png").stat().st_size > 10_000
+        assert "every" not in files.read_json(folder / "config.json")["config"]  # as with glue
     plain, gated = looks["BE"], looks["gi"]
     for rows in looks.values():
         assert [(x["step"], x["layer"]) for x in rows] == [(s, n) for s in "024" for n in "01"]

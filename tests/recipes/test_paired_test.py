@@ -2,15 +2,22 @@
 
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
 
 from recipes import paired_test
 from recipes.text import glue_tasks
+from tests.conftest import once
 
 LABELS = np.arange(400) % 2
-README = pathlib.Path(paired_test.__file__).parent / "README.md"
+FOLDER = pathlib.Path(paired_test.__file__).parent
+PUBLISHED = re.findall(
+    r"<!-- paired test of (\w+): (\w+) -->\n(.+?)<!-- end -->",
+    (FOLDER / "README.md").read_text(),
+    re.DOTALL,
+)
 
 
 def write_run(folder, model, seed, wrong, task="rte"):
@@ -102,6 +109,14 @@ def test_scores_are_those_of_the_task(tmp_path, capsys):
         for wrong in (30, 34)
     ]
     assert f"{100 * (expected[1]['matthews'] - expected[0]['matthews']):+.1f} (" in row
+
+
+@once
+@pytest.mark.parametrize(("name", "score", "expected"), PUBLISHED, ids=[x[0] for x in PUBLISHED])
+def test_tables_of_the_documents_are_those_of_the_kept_runs(name, score, expected, capsys):
+    kept = FOLDER / "results" / f"{name}.json"
+    paired_test.main([str(kept), "--score", score, "--least_seeds", "3"])
+    assert capsys.readouterr().out == expected
 
 
 def test_mistakes_end_in_one_sentence(tmp_path):
