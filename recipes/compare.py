@@ -92,7 +92,7 @@ def name_of(config, others):
     differing = [key for key in keys if len({str(other.get(key)) for other in same}) > 1]
     found = {key: config.get(key) for key in differing}
     found = {k: " ".join(map(str, x)) if isinstance(x, list) else x for k, x in found.items()}
-    return ", ".join([name, *(f"{key} {x}" for key, x in found.items() if x != "")])
+    return ", ".join([name, *(f"{key} {x}" for key, x in found.items() if x not in ("", None))])
 
 
 def markdown(settings, column, axis="epoch"):

@@ -111,17 +111,23 @@ def test_a_file_stands_for_the_folders_that_it_was_made_of(tmp_path):
         compare.main([str(kept), *column])
 
 
-def test_lists_are_named_by_what_they_hold(tmp_path):
+def test_lists_and_options_are_named_by_what_they_hold(tmp_path):
     both = {"config": "cola", "seed": 0}
+    plain = both | {"model": ["BERT"], "inhibition": [], "rank": None}
+    gated = both | {"model": ["giBERT"], "inhibition": [0.1], "rank": None}
     folders = [
-        write_run(tmp_path / "plain", [1], both | {"model": ["BERT"], "inhibition": []}),
-        write_run(tmp_path / "gated", [2], both | {"model": ["giBERT"], "inhibition": [0.1]}),
+        write_run(tmp_path / "plain", [1], plain),
+        write_run(tmp_path / "gated", [2], gated),
+        write_run(tmp_path / "factored", [3], gated | {"rank": 64}),
     ]
     output = tmp_path / "compared"
     compare.main([*folders, "--column", "loss", "--output", str(output)])
-    _, _, first, second = output.with_suffix(".md").read_text().splitlines()
-    assert first.startswith("| cola, model BERT |")
-    assert second.startswith("| cola, inhibition 0.1, model giBERT |")
+    _, _, *rows = output.with_suffix(".md").read_text().splitlines()
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| cola, model BERT",
+        "| cola, inhibition 0.1, model giBERT",
+        "| cola, inhibition 0.1, model giBERT, rank 64",
+    ]
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
