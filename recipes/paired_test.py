@@ -61,8 +61,8 @@ def main(arguments=None):
     ]
     if len(baselines) != 1:
         raise SystemExit(
-            f"There must be one setting of the baseline {config.baseline}. Found: "
-            f"{'; '.join(baselines) or 'none'}"
+            f"There must be one setting of the baseline {config.baseline} with "
+            f"--least_seeds {config.least_seeds}. Found: {'; '.join(baselines) or 'none'}"
         )
     baseline = settings.pop(baselines[0])
     print(f"Differences from {baselines[0]}, in {config.score}:\n")

@@ -9,7 +9,6 @@ from recipes import attention_scaling
 from recipes.common import files
 
 TINY = ["--dim", "8", "--num_heads", "2", "--tokens", "32", "--warmup_steps", "1"]
-
 RECIPES = pathlib.Path(attention_scaling.__file__).parent
 
 
