@@ -76,6 +76,7 @@ def test_image_models_are_built_without_docstrings():
     )
 
 
+@once
 def test_text_models_name_the_extra_that_they_need():
     python(
         "import sys\n"

@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_gimlp import applications
 from recipes.common.counting import count_macs
-from tests.conftest import JIT
+from tests.conftest import JIT, once
 from tests.families import EVERY_FAMILY, FAMILIES, images, run, tiny
 from tests.training import unmoved
 
@@ -70,6 +70,7 @@ def test_every_model_has_its_published_size_tested():
     assert list(PUBLISHED) == applications.list_models(kind="image")
 
 
+@once
 @pytest.mark.usefixtures("no_random_numbers")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_and_macs_are_the_published_ones(name):

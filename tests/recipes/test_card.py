@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from recipes import card, glue, image_classification, mlm_pretraining
+from tests.conftest import once
 from tests.recipes.jobs import shorten_data
 from tests.test_package import run_examples
 
@@ -86,6 +87,7 @@ def test_a_license_is_what_its_owner_says_it_is(images_run, tmp_path):
 
 # KerasHub compiles what it loads, and misses the state of the optimizer. It leaves closing the
 # SentencePiece model to the garbage collector.
+@once
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_card_says_what_text_runs_hold(tmp_path, monkeypatch):

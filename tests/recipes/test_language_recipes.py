@@ -106,6 +106,7 @@ def test_swag_trains_gmlp_with_dense_spatial_weights_on_texts_of_every_length(tm
     assert results(tmp_path / "study")[0]["model"] == "gMLP"
 
 
+@once
 def test_inhibition_study_varies_one_thing_at_a_time(tmp_path):
     levels = ("--inhibition", "0", "0.3", "--activation", "gelu", "relu")
     run(inhibition_study, tmp_path, *levels)

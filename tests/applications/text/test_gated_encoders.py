@@ -12,7 +12,7 @@ from keras import ops
 from keras_hub.src.utils import preset_utils
 
 from keras_gimlp import applications
-from tests.conftest import GOLDEN, JIT
+from tests.conftest import GOLDEN, JIT, once
 from tests.families import run
 from tests.test_package import other_backend, python, run_examples
 from tests.training import unmoved
@@ -399,6 +399,7 @@ def test_the_signature_and_the_docstring_name_every_argument(name):
         cls(num_layer=3)
 
 
+@once
 @EVERY_ENCODER
 def test_named_sizes_are_those_of_the_published_encoders(name, monkeypatch):
     published = {

@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from recipes.common import devices, streams
 from recipes.images import datasets
 from recipes.images.configurations import Config
+from tests.conftest import once
 
 CONFIG = Config(epochs=3, batch_size=4, image_size=8, crop_padding=0, shuffle_buffer=10)
 
@@ -279,6 +280,7 @@ def test_mixing_mixes_images_and_labels_alike(fields):
     assert kinds <= set(fields)
 
 
+@once
 def test_rand_augment_changes_images_and_computes_in_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     config = dataclasses.replace(CONFIG, rand_augment_ops=1, mixup=0.2, epochs=1, batch_size=10)
