@@ -85,9 +85,9 @@ def test_a_license_is_what_its_owner_says_it_is(images_run, tmp_path):
     assert "License: mit.\n" in found.content
 
 
+@once
 # KerasHub compiles what it loads, and misses the state of the optimizer. It leaves closing the
 # SentencePiece model to the garbage collector.
-@once
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_card_says_what_text_runs_hold(tmp_path, monkeypatch):
