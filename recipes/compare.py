@@ -87,12 +87,22 @@ def grouped(found):
 def name_of(config, others):
     """Returns the name of a configuration, with what tells it from others of the same name."""
     name = config["config"]
-    same = [other for other in others if other["config"] == name]
+    same = [flat(other) for other in others if other["config"] == name]
     keys = sorted(set().union(*same) - {"seed"})
     differing = [key for key in keys if len({str(other.get(key)) for other in same}) > 1]
-    found = {key: config.get(key) for key in differing}
+    found = {key: flat(config).get(key) for key in differing}
     found = {k: " ".join(map(str, x)) if isinstance(x, list) else x for k, x in found.items()}
     return ", ".join([name, *(f"{key} {x}" for key, x in found.items() if x not in ("", None))])
+
+
+def flat(config):
+    """Returns a configuration in which the items of dictionaries, as `model_args`, are its own."""
+    found = {key: value for key, value in config.items() if not isinstance(value, dict)}
+    for outer, inner in config.items():
+        if isinstance(inner, dict):
+            # An item of the same name stays beside the other, or two settings would be one.
+            found |= {f"{outer}.{k}" if k in config else k: x for k, x in inner.items()}
+    return found
 
 
 def markdown(settings, column, axis="epoch"):

@@ -69,6 +69,22 @@ def test_runs_of_one_configuration_are_named_by_what_differs(tmp_path):
     assert second.startswith("| a, dim 9 |")
 
 
+def test_models_are_named_by_the_arguments_that_differ(tmp_path):
+    plain = {"config": "pyramid", "seed": 0, "model_args": {"depths": [2, 2]}}
+    gated = plain | {"model_args": {"depths": [2, 2], "gating": "subtract", "inhibition": 0.1}}
+    other = plain | {"model_args": {"depths": [2, 2], "seed": 3}}
+    named = {"plain": plain, "gated": gated, "other": other}
+    folders = [write_run(tmp_path / name, [1], config) for name, config in named.items()]
+    output = tmp_path / "compared"
+    compare.main([*folders, "--column", "loss", "--output", str(output)])
+    _, _, *rows = output.with_suffix(".md").read_text().splitlines()
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| pyramid",
+        "| pyramid, gating subtract, inhibition 0.1",
+        "| pyramid, model_args.seed 3",
+    ]
+
+
 def test_runs_of_different_recipes_are_compared(tmp_path):
     text = write_run(tmp_path / "text", [3], {"config": "python", "seed": 0, "depth": 4})
     images = write_run(
