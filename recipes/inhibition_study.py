@@ -5,7 +5,8 @@
 
 This tests two findings of "giMLPs" (arXiv:2208.00929): of the inhibition levels 0, 0.1, 0.3 and
 0.9, 0.1 or 0.3 is best; and an activation with a short, smooth negative tail is best. The
-activations are compared at one inhibition, the levels with the first activation. The table and
+activations are compared at one inhibition, the levels with the first activation. The gates start
+near 1, as in the released code, not at it: a gate with ReLU would never leave it. The table and
 `inhibition.png` are in the folder of the study.
 
 Our own results are in `recipes/README.md`.
@@ -36,6 +37,7 @@ def make_study(config):
             "model": ("BERT", "giBERT"),
             "inhibition": (0.0, 0.1, 0.3, 0.9),
             "activation": ("gelu", "silu", "relu", "leaky_relu", "softplus"),
+            "gate_stddev": 0.02,
         }
     )
 

@@ -29,8 +29,9 @@ class GateWithInhibition(CompositeLayer):
         scope: `"example"`, `"token"` or `"batch"`, what the maximum is taken over; see
             `Inhibition`. Defaults to `"example"`.
         activation: Activation in both places, a name or a function. The paper finds that a short,
-            smooth negative tail works best. Unless it is 0 at 0, a new gate does not start at 1.
-            Defaults to `"gelu"`, the exact GELU.
+            smooth negative tail works best. Unless it is 0 at 0, a new gate does not start at 1;
+            and with one whose gradient there is 0, `"relu"`, a gate that starts at zeros stays 1
+            for ever: give it a `kernel_initializer`. Defaults to `"gelu"`, the exact GELU.
         residual: Whether to add 1, as the paper does for keys and queries. Without it, the gate is
             that of the paper's Figure 2 (left), and multiplies by about 0 at first. Defaults to
             `True`.

@@ -26,7 +26,8 @@ class FineTuning(EpochOptions, AdamWOptions, RunOptions):
     weights: str | None = None
     # Inhibition levels of the gated encoders.
     inhibition: tuple[Fraction, ...] = (0.3,)
-    # Activations in the gates, by their names in keras.activations.
+    # Activations in the gates, by their names in keras.activations. relu needs --gate_stddev: its
+    # gradient at 0 is 0.
     activation: tuple[str, ...] = ("gelu",)
     # Number of gated layers, counted from the last. None: all.
     gated_layers: Count | None = None

@@ -229,6 +229,18 @@ def test_a_new_gate_with_inhibition_is_one_and_learns(rng):
     assert np.abs(run(layer, {"inputs": x}) - 1).max() > 1e-3
 
 
+def test_a_gate_with_relu_learns_unless_it_starts_at_zeros(rng):
+    x = rng.normal(size=(2, 6, 8)).astype("float32")
+    for initializer, learns in (("zeros", False), ("glorot_uniform", True)):
+        layer = layers.GateWithInhibition(activation="relu", kernel_initializer=initializer)
+        inputs = keras.Input((6, 8))
+        model = keras.Model(inputs, layer(inputs))
+        before = run(layer, {"inputs": x})
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        model.fit(x, 2 + x, epochs=3, verbose=0)
+        assert (np.abs(run(layer, {"inputs": x}) - before).max() > 1e-3) == learns
+
+
 def test_gradient_of_an_inhibition_with_nothing_unmasked_is_finite(rng):
     inputs, mask = keras.Input((6, 8)), keras.Input((6,), dtype="bool")
     hidden = keras.layers.Dense(4)(inputs)

@@ -52,7 +52,9 @@ ARGUMENTS = {
     "`None`, all of them.",
     "scope": '`"example"`, `"token"` or `"batch"`, what the maximum is taken over; see '
     '`keras_gimlp.layers.Inhibition`. Defaults to `"example"`.',
-    "activation": 'Activation in the gates, a name or a function. Defaults to `"gelu"`.',
+    "activation": 'Activation in the gates, a name or a function. With `"relu"`, whose gradient at 0 '
+    "is 0, new gates stay 1 for ever unless their weights are set to others than zeros. Defaults to "
+    '`"gelu"`.',
     "rank": "Integer, channels of `i`, for low-rank gates. Defaults to `None`, `hidden_dim`.",
     "trainable": '`True`, `False`, or `"gates"` to train only the gates and what is built on top '
     "of the model. Defaults to `True`.",
