@@ -35,7 +35,12 @@ class Config:
     # Folder of the results. None: runs/scaling-CONFIG-BACKEND.
     run_dir: str | None = None
     # Configurations of mlm_pretraining.
-    models: tuple[str, ...] = ("small_gmlp", "small_amlp", "small_bert")
+    models: tuple[str, ...] = (
+        "small_gmlp",
+        "small_amlp",
+        "small_transformer_relative",
+        "small_bert",
+    )
     # Lengths to measure, at the depth of the configurations.
     sequence_length: tuple[Length, ...] = (128, 256, 512, 1024)
     # Factors on the depth to measure, at --depth_length.
@@ -81,7 +86,7 @@ def main(arguments=None):
         for where in dict.fromkeys([*lengths, *depths]):
             table += measure(config, [Point(model, *where) for model in config.models])
             files.write_json(folder / "scaling.json", table)
-            (folder / "scaling.md").write_text(format_table(table, config.models[0]))
+            (folder / "scaling.md").write_text(format_table(table))
         draw(config, table, backend, folder / "scaling.png")
     print(f"{(folder / 'scaling.md').read_text()}\nPlot: {folder / 'scaling.png'}")
 
@@ -162,29 +167,26 @@ def describe(row):
     return f"{row['model']}, {row['sequence_length']} tokens, depth {row['depth']}"
 
 
-def format_table(table, first):
+def format_table(table):
     """Returns the table; its last column is the time relative to the first model's, by turns."""
+
+    def where(row):
+        return row["sequence_length"], row["depth_factor"]
+
+    first = {where(row): row["milliseconds"] for row in table if row["model"] == table[0]["model"]}
     columns = ["model", "tokens", "depth", "parameters", "ms a step", "MiB", "time / first"]
-    lines = []
-    for row in table:
-        base = next(
-            other["milliseconds"]
-            for other in table
-            if other["model"] == first
-            and all(other[key] == row[key] for key in ("sequence_length", "depth_factor"))
-        )
-        ratio = np.median(np.divide(row["milliseconds"], base))
-        lines.append(
-            [
-                row["model"],
-                str(row["sequence_length"]),
-                str(row["depth"]),
-                f"{row['parameters']:,}",
-                f"{np.median(row['milliseconds']):,.0f}",
-                "" if row["mebibytes"] is None else f"{row['mebibytes']:,}",
-                f"{ratio:.2f}",
-            ]
-        )
+    lines = [
+        [
+            row["model"],
+            str(row["sequence_length"]),
+            str(row["depth"]),
+            f"{row['parameters']:,}",
+            f"{np.median(row['milliseconds']):,.0f}",
+            "" if row["mebibytes"] is None else f"{row['mebibytes']:,}",
+            f"{np.median(np.divide(row['milliseconds'], first[where(row)])):.2f}",
+        ]
+        for row in table
+    ]
     return files.markdown_table(columns, lines)
 
 
