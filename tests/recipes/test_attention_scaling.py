@@ -1,7 +1,5 @@
 """The measurement of attention layers against the number of tokens."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,6 @@ from recipes import attention_scaling
 from recipes.common import files
 
 TINY = ["--dim", "8", "--num_heads", "2", "--tokens", "32", "--warmup_steps", "1"]
-RECIPES = pathlib.Path(attention_scaling.__file__).parent
 
 
 def make_row(layer, length, milliseconds, mebibytes=None):
@@ -69,13 +66,6 @@ def test_exponents_are_those_of_an_example_at_the_longest_lengths():
             found = attention_scaling.fit_exponent(rows[name], value)
             assert found == pytest.approx(exponent)
     assert attention_scaling.fit_exponent(rows["linear"][:1], attention_scaling.mebibytes) is None
-
-
-def test_the_tables_of_the_documents_are_those_of_the_kept_measurements():
-    table = files.read_json(RECIPES / "results" / "measurements" / "attention_scaling.json")
-    begin = "<!-- measurements of attention_scaling -->\n"
-    found = (RECIPES / "README.md").read_text().split(begin)[1]
-    assert found.startswith(f"{attention_scaling.format_tables(table)}<!-- end -->\n")
 
 
 def test_tables_have_times_of_an_example_and_ratios_of_turns():

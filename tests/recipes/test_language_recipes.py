@@ -116,9 +116,9 @@ def test_inhibition_study_varies_one_thing_at_a_time(tmp_path):
         (0.3, "gelu"),
         (0.3, "relu"),
     ]
-    for folder in tmp_path.glob("giBERT*/"):
-        # A gate with ReLU that starts at zeros would stay there.
-        assert files.read_json(folder / "config.json")["config"]["gate_stddev"] == 0.02
+    # A gate with ReLU that starts at zeros would stay there.
+    runs = [files.read_json(path)["config"] for path in tmp_path.glob("giBERT*/config.json")]
+    assert [run["gate_stddev"] for run in runs] == [0.02] * 3
     assert (tmp_path / "inhibition.png").stat().st_size > 10_000
 
 

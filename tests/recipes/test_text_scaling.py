@@ -1,14 +1,10 @@
 """The measurement of text encoders against the length of the text and the depth."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
 from recipes import mlm_pretraining, text_scaling
 from recipes.common import files
-
-RECIPES = pathlib.Path(text_scaling.__file__).parent
 
 
 def make_row(model, length, depth, factor, milliseconds, mebibytes=None):
@@ -52,13 +48,6 @@ def test_tables_have_medians_and_ratios_of_turns_to_the_first_model():
         "| a | 256 | 16 | 1,234 | 8 |  | 1.00 |",
         "| b | 256 | 12 | 1,234 | 32 |  | 4.00 |",
     ]
-
-
-def test_the_table_of_the_documents_is_that_of_the_kept_measurements():
-    table = files.read_json(RECIPES / "results" / "measurements" / "text_scaling.json")
-    begin = "<!-- measurements of text_scaling -->\n"
-    found = (RECIPES / "README.md").read_text().split(begin)[1]
-    assert found.startswith(f"{text_scaling.format_table(table)}<!-- end -->\n")
 
 
 def test_points_have_as_many_tokens_and_a_share_of_the_depth():
