@@ -3,11 +3,11 @@
     python -m recipes.inhibition_study                                      generated sentences
     python -m recipes.inhibition_study --config cola --weights PRESET --data_dir DIR --seeds 5
 
-Tests two findings of the authors of "giMLPs" (arXiv:2208.00929): of the inhibition levels 0, 0.1, 0.3 and
-0.9, 0.1 or 0.3 is best; and an activation with a short, smooth negative tail is best. The
-activations are compared at one inhibition, the levels with the first activation. The gates start
-near 1, as in the released code, not at it: a gate with ReLU would never leave it. The table and
-`inhibition.png` are in the folder of the study.
+This tests what the authors of "giMLPs" (arXiv:2208.00929) find: of the inhibition levels 0, 0.1,
+0.3 and 0.9, 0.1 or 0.3 is best (their README), and an activation with a short, smooth negative tail
+(the paper). The activations are compared at one inhibition, the levels with the first activation.
+The gates start near 1, as in the released code, not at it: a gate with ReLU would never leave it.
+The table and `inhibition.png` are in the folder of the study.
 
 Our own results are in `recipes/README.md`.
 """
