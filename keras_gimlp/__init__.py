@@ -8,7 +8,16 @@ from keras_gimlp import distribution as distribution
 from keras_gimlp import layers as layers
 from keras_gimlp import optimizers as optimizers
 from keras_gimlp import weights as weights
+from keras_gimlp.counting import count_macs as count_macs
 from keras_gimlp.rematerialization import rematerialize as rematerialize
 
-__all__ = ["applications", "distribution", "layers", "optimizers", "rematerialize", "weights"]
+__all__ = [
+    "applications",
+    "count_macs",
+    "distribution",
+    "layers",
+    "optimizers",
+    "rematerialize",
+    "weights",
+]
 __version__ = "0.1.0"

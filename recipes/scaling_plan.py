@@ -256,7 +256,7 @@ def build(name, batch_size):
 
 def describe(name, model, batch_size):
     """Returns the job of training a gMLP."""
-    from recipes.common import counting
+    from keras_gimlp import counting
 
     dim, ffn_dim = model.get_layer("block0_expand").kernel.shape
     # A text encoder takes any number of tokens up to this one.

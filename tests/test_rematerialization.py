@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications, rematerialize
-from keras_gimlp.layers.dense import Dense
+from keras_gimlp.backend.dense import Dense
 from keras_gimlp.rematerialization import Recomputed, block_of
 from tests.conftest import JIT
 from tests.families import EVERY_FAMILY, images, tiny

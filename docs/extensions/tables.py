@@ -15,7 +15,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from keras_gimlp import applications, weights
-from recipes.common.counting import count_macs
+from keras_gimlp.counting import count_macs
 from recipes.common.files import markdown_table
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes" / "README.md"

@@ -18,12 +18,12 @@ from keras_gimlp.applications.token_model import (
     patch_tokens,
     token_model,
 )
+from keras_gimlp.backend.dense import Dense
+from keras_gimlp.backend.layer_normalization import LayerNormalization
+from keras_gimlp.backend.token_slice import TokenSlice
 from keras_gimlp.layers.attention_free_convolution import AttentionFreeConvolution
 from keras_gimlp.layers.attention_free_mixing import AttentionFreeMixing
 from keras_gimlp.layers.class_token import ClassToken
-from keras_gimlp.layers.dense import Dense
-from keras_gimlp.layers.layer_normalization import LayerNormalization
-from keras_gimlp.layers.token_slice import TokenSlice
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none, DeiT has this one
 # What is there for each token is interpolated, that of the class token kept.

@@ -7,8 +7,8 @@ import textwrap
 import keras
 import numpy as np
 
-from keras_gimlp.layers.dense import Dense
-from keras_gimlp.layers.drop_path import DropPath
+from keras_gimlp.backend.dense import Dense
+from keras_gimlp.backend.drop_path import DropPath
 from keras_gimlp.weights import find
 
 

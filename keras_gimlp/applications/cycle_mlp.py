@@ -18,11 +18,11 @@ from keras_gimlp.applications.common import (
     variant,
 )
 from keras_gimlp.applications.feature_pyramid import FeaturePyramid
-from keras_gimlp.applications.image_model import ImageModel
+from keras_gimlp.backend.dense import Dense
+from keras_gimlp.backend.functional_model import ImageModel
+from keras_gimlp.backend.layer_normalization import LayerNormalization
+from keras_gimlp.backend.zero_padding import ZeroPadding2D
 from keras_gimlp.layers import CycleFC, GateWithInhibition, Inhibition, SplitAttention
-from keras_gimlp.layers.dense import Dense
-from keras_gimlp.layers.layer_normalization import LayerNormalization
-from keras_gimlp.layers.zero_padding import ZeroPadding2D
 from keras_gimlp.weights import load_weights
 
 EPSILON = 1e-5  # of the layer normalizations, as in the released code

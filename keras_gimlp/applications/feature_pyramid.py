@@ -2,8 +2,7 @@
 
 import keras
 
-from keras_gimlp.applications.compiled_whole import CompiledWhole
-from keras_gimlp.applications.image_model import Frugal
+from keras_gimlp.backend.functional_model import CompiledWhole, Frugal
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")

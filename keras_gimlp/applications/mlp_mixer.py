@@ -13,8 +13,8 @@ from keras_gimlp.applications.common import (
     variant,
 )
 from keras_gimlp.applications.token_model import describe, patch_tokens, token_model
-from keras_gimlp.layers.dense import Dense
-from keras_gimlp.layers.layer_normalization import LayerNormalization
+from keras_gimlp.backend.dense import Dense
+from keras_gimlp.backend.layer_normalization import LayerNormalization
 
 EPSILON = 1e-6  # of the layer normalizations, as in the released code
 SPATIAL = {

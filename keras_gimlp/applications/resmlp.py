@@ -13,8 +13,8 @@ from keras_gimlp.applications.common import (
     variant,
 )
 from keras_gimlp.applications.token_model import describe, patch_tokens, token_model
+from keras_gimlp.backend.dense import Dense
 from keras_gimlp.layers import Affine
-from keras_gimlp.layers.dense import Dense
 
 SPATIAL = {"_tokens_mix/kernel": (0, 1), "_tokens_mix/bias": (None, 0)}
 

@@ -3,7 +3,7 @@
 import keras
 
 from keras_gimlp.applications.common import layers_left_out, on_image, sources
-from keras_gimlp.applications.image_model import ImageModel
+from keras_gimlp.backend.functional_model import ImageModel
 from keras_gimlp.weights import Spatial, load_weights
 
 DESCRIPTIONS = {

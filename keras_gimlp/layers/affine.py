@@ -1,7 +1,8 @@
 """The affine transformation of the channels in ResMLP."""
 
 import keras
-from keras import ops
+
+from keras_gimlp.backend.scale_and_shift import scale_and_shift
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
@@ -60,12 +61,7 @@ class Affine(keras.layers.Layer):
     def call(self, inputs):
         if not self.use_bias:
             return inputs * self.alpha
-        if keras.backend.backend() == "torch":
-            import torch
-
-            alpha, beta = (ops.convert_to_tensor(x) for x in (self.alpha, self.beta))
-            return torch.addcmul(beta, inputs, alpha)  # in one pass
-        return inputs * self.alpha + self.beta
+        return scale_and_shift(inputs, self.alpha, self.beta)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

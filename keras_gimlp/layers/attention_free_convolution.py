@@ -5,11 +5,11 @@ import functools
 import keras
 from keras import ops
 
+from keras_gimlp.backend.dense import Dense
+from keras_gimlp.backend.depthwise_convolution import depthwise_convolution
+from keras_gimlp.backend.mix_tokens import mix_tokens
 from keras_gimlp.layers.composite import CompositeLayer
-from keras_gimlp.layers.dense import Dense
-from keras_gimlp.layers.depthwise_convolution import depthwise_convolution
 from keras_gimlp.layers.exponential_mean import exponential_mean, spread
-from keras_gimlp.layers.spatial_projection import mix_tokens
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")

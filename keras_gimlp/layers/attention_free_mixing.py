@@ -5,10 +5,10 @@ import functools
 import keras
 from keras import ops
 
+from keras_gimlp.backend.dense import Dense
+from keras_gimlp.backend.mix_tokens import mix_tokens
 from keras_gimlp.layers.composite import CompositeLayer
-from keras_gimlp.layers.dense import Dense
 from keras_gimlp.layers.exponential_mean import NONE, exponential_mean
-from keras_gimlp.layers.spatial_projection import mix_tokens
 from keras_gimlp.layers.toeplitz_projection import check_tokens
 
 FORMS = ("full", "local", "simple")

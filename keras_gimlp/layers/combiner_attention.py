@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from keras_gimlp.backend.dense import Dense
 from keras_gimlp.layers.combiner_patterns import PATTERNS, expectation
 from keras_gimlp.layers.composite import CompositeLayer
-from keras_gimlp.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")

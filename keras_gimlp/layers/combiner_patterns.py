@@ -12,7 +12,7 @@ import typing
 
 from keras import ops
 
-from keras_gimlp.layers.layer_normalization import widen
+from keras_gimlp.backend.layer_normalization import widen
 
 # Which keys a query sees: those of its own row, those of its own column, or one of each row.
 # The axes of keys and values, of which `j` is the one that is attended to.

@@ -5,9 +5,9 @@ import functools
 import keras
 from keras import ops
 
+from keras_gimlp.backend.dense import Dense
+from keras_gimlp.backend.zero_padding import zero_pad
 from keras_gimlp.layers.composite import CompositeLayer
-from keras_gimlp.layers.dense import Dense
-from keras_gimlp.layers.zero_padding import zero_pad
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")

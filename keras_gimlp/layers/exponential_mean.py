@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_gimlp.layers.layer_normalization import widen
+from keras_gimlp.backend.layer_normalization import widen
 
 NONE = -1e30  # an exponent of no weight, which other than infinity has differences
 # The exponents of a weight are at most 0. Two products of their exponentials together hold all that

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from keras_gimlp.backend.dense import Dense
+from keras_gimlp.backend.gelu import fastest
 from keras_gimlp.layers.composite import CompositeLayer
-from keras_gimlp.layers.dense import Dense
-from keras_gimlp.layers.gelu import fastest
 from keras_gimlp.layers.inhibition import Inhibition
 
 

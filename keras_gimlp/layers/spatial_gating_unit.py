@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_gimlp.backend.layer_normalization import LayerNormalization
 from keras_gimlp.layers.composite import CompositeLayer
-from keras_gimlp.layers.layer_normalization import LayerNormalization
 from keras_gimlp.layers.spatial_projection import SpatialProjection
 from keras_gimlp.layers.toeplitz_projection import ToeplitzProjection, check_tokens
 

@@ -5,8 +5,8 @@ import functools
 import keras
 from keras import ops
 
+from keras_gimlp.backend.dense import Dense
 from keras_gimlp.layers.composite import CompositeLayer
-from keras_gimlp.layers.dense import Dense
 
 add = functools.partial(functools.reduce, ops.add)  # `sum` would add a zero first
 

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_gimlp.backend.dense import Dense
 from keras_gimlp.layers.composite import CompositeLayer
-from keras_gimlp.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_gimlp.layers.spatial_projection import mix_tokens
+from keras_gimlp.backend.mix_tokens import mix_tokens
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")

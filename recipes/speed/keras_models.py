@@ -9,8 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gimlp import applications, optimizers, rematerialize
-from recipes.common import counting
+from keras_gimlp import applications, counting, optimizers, rematerialize
 from recipes.speed import inputs, subjects
 
 

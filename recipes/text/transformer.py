@@ -14,8 +14,8 @@ from keras import ops
 from keras_gimlp.applications.common import add_residual
 from keras_gimlp.applications.text import gmlp_tasks
 from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
-from keras_gimlp.layers.dense import Dense
-from keras_gimlp.layers.layer_normalization import LayerNormalization
+from keras_gimlp.backend.dense import Dense
+from keras_gimlp.backend.layer_normalization import LayerNormalization
 
 EPSILON = 1e-6
 MASKED = -1e9  # added to the score of what is no token

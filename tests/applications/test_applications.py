@@ -11,7 +11,7 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications
-from recipes.common.counting import count_macs
+from keras_gimlp.counting import count_macs
 from tests.conftest import JIT, once
 from tests.families import EVERY_FAMILY, FAMILIES, images, run, tiny
 from tests.training import unmoved

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from keras_gimlp import applications
+from keras_gimlp.counting import count_macs
 from recipes import benchmark
-from recipes.common.counting import count_macs
 from recipes.speed import keras_models, report, subjects, targets
 from tests.conftest import once
 

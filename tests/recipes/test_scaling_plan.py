@@ -9,8 +9,8 @@ import keras
 import pytest
 
 from keras_gimlp import applications
+from keras_gimlp.counting import count_macs
 from recipes import mlm_pretraining, scaling_plan
-from recipes.common.counting import count_macs
 from recipes.images.configurations import CONFIGURATIONS
 from tests.conftest import ROOT
 

@@ -9,12 +9,11 @@ from keras_gimlp.applications.common import (
     drop_path_rates,
     variant,
 )
-from keras_gimlp.applications.compiled_whole import CompiledWhole
-from keras_gimlp.applications.image_model import Frugal
 from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
+from keras_gimlp.backend.dense import Dense
+from keras_gimlp.backend.functional_model import CompiledWhole, Frugal
+from keras_gimlp.backend.layer_normalization import LayerNormalization
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
-from keras_gimlp.layers.dense import Dense
-from keras_gimlp.layers.layer_normalization import LayerNormalization
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP-S has this one
 

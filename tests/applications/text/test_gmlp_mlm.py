@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications
-from recipes.common.counting import count_macs
+from keras_gimlp.counting import count_macs
 from tests import reference
 from tests.families import run
 from tests.test_package import other_backend, python, run_examples

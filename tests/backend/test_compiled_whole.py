@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gimlp.applications.compiled_whole import is_pure
+from keras_gimlp.backend.functional_model import is_pure
 from tests.families import EVERY_FAMILY, images, tiny
 
 pytestmark = [

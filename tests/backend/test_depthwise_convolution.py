@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_gimlp.layers.depthwise_convolution import depthwise_convolution
+from keras_gimlp.backend.depthwise_convolution import depthwise_convolution
 
 
 @pytest.mark.parametrize("kernel", [(3, 3), (5, 1), (1, 1), (7, 3)])

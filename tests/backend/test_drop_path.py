@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_gimlp.layers.drop_path import DropPath
+from keras_gimlp.backend.drop_path import DropPath
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_gimlp.layers.gelu import fastest
+from keras_gimlp.backend.gelu import fastest
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")

@@ -4,7 +4,7 @@ import weakref
 import keras
 import numpy as np
 
-from keras_gimlp.applications.image_model import ImageModel
+from keras_gimlp.backend.functional_model import ImageModel
 
 
 class Step(keras.layers.Layer):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_gimlp.layers.dense import Dense
+from keras_gimlp.backend.dense import Dense
 
 CASES = {
     "gelu": {"activation": "gelu"},

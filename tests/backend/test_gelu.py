@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_gimlp.layers.gelu import gelu
+from keras_gimlp.backend.gelu import gelu
 
 VALUES = np.concatenate([np.linspace(-8, 8, 4001), [-1e4, -100, -30, 30, 100, 1e4]])
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_gimlp.layers.layer_normalization import LayerNormalization
+from keras_gimlp.backend.layer_normalization import LayerNormalization
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "bfloat16"])
