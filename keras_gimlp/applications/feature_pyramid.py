@@ -2,11 +2,11 @@
 
 import keras
 
-from keras_gimlp.backend.functional_model import CompiledWhole, Frugal
+from keras_gimlp.backend.functional_model import FunctionalModel
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class FeaturePyramid(CompiledWhole, Frugal, keras.Model):
+class FeaturePyramid(FunctionalModel, keras.Model):
     """A model from images to a dictionary of feature maps by level: `"P2"` at stride 4, and so on.
 
     KerasHub's detectors and segmenters accept it as `image_encoder`. They read the maps from

@@ -10,7 +10,7 @@ from keras_gimlp.applications.common import (
 )
 from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
 from keras_gimlp.backend.dense import Dense
-from keras_gimlp.backend.functional_model import CompiledWhole, Frugal
+from keras_gimlp.backend.functional_model import FunctionalModel
 from keras_gimlp.backend.layer_normalization import LayerNormalization
 from keras_gimlp.layers import AttentionFreeMixing
 
@@ -18,7 +18,7 @@ EPSILON = 1e-6  # of the layer normalizations; the paper gives none
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class AFT_MLM(CompiledWhole, Frugal, keras_hub.models.Backbone):
+class AFT_MLM(FunctionalModel, keras_hub.models.Backbone):
     """AFT as a text encoder, a Transformer whose attention is an `AttentionFreeMixing`.
 
         y = x + AttentionFreeMixing(LayerNorm(x))

@@ -11,7 +11,7 @@ from keras_gimlp.applications.common import (
 )
 from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
 from keras_gimlp.backend.dense import Dense
-from keras_gimlp.backend.functional_model import CompiledWhole, Frugal
+from keras_gimlp.backend.functional_model import FunctionalModel
 from keras_gimlp.backend.layer_normalization import LayerNormalization
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
 
@@ -19,7 +19,7 @@ EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class gMLP_MLM(CompiledWhole, Frugal, keras_hub.models.Backbone):
+class gMLP_MLM(FunctionalModel, keras_hub.models.Backbone):
     """gMLP as a text encoder, or aMLP where `attention_dim` is given.
 
     Every block expands the channels, lets a `SpatialGatingUnit` mix the tokens, and contracts the

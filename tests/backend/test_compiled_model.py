@@ -1,10 +1,13 @@
+"""A model that torch.compile takes as one operation computes and learns the same."""
+
 import functools
 
 import keras
 import numpy as np
 import pytest
 
-from keras_gimlp.backend.functional_model import is_pure
+from keras_gimlp.backend.drop_path import DropPath
+from keras_gimlp.backend.functional_model import ImageModel, only_computes
 from tests.families import EVERY_FAMILY, images, tiny
 
 pytestmark = [
@@ -148,18 +151,31 @@ def test_a_layer_that_keeps_state_is_called_in_each_step():
     assert int(changed.layers[1].calls.value) == 3
 
 
+class UserLayer(keras.layers.Layer):
+    """Could do anything beside what it computes."""
+
+    def call(self, inputs):
+        return inputs + 0.0
+
+
 @pytest.mark.parametrize(
-    ("layer", "pure"),
+    ("layer", "recorded"),
     [
         (keras.layers.Dropout(0.1), True),
         (keras.layers.Dropout(0.1, seed=1), False),
-        (keras.layers.Dropout(0.1, noise_shape=(None, 1)), False),
+        (keras.layers.Dropout(0.1, noise_shape=(None, 1, 1, 1)), False),
+        (DropPath(0.1, noise_shape=(None, 1, 1, 1)), True),
+        (keras.layers.GaussianNoise(0.1), False),
         (keras.layers.Conv2D(1, 1), True),
         (keras.layers.Conv2D(1, 1, activity_regularizer="l2"), False),
+        (keras.layers.ActivityRegularization(), False),
+        (keras.layers.UpSampling2D(), True),
         (keras.layers.BatchNormalization(), False),
         (Counter(), False),
+        (UserLayer(), False),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
-def test_what_is_pure(layer, pure):
-    assert is_pure(layer) == pure
+def test_a_model_is_recorded_if_no_layer_does_more_than_compute(layer, recorded):
+    inputs = keras.Input((4, 4, 3))
+    assert only_computes(ImageModel(inputs, layer(inputs))) == recorded
