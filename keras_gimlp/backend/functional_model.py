@@ -5,9 +5,8 @@ Python of every layer. On PyTorch, the models here let go of each tensor after i
 torch.compile takes them as one operation. On TensorFlow and JAX they are Keras' own, as they are
 where one of the private names that this file needs is gone.
 
-Measured on PyTorch: 180 instead of 773 MiB for inference of gMLP_S, by
-`python -m studies.speed --config gmlp --models gMLP_S --modes inference`. No figure is kept for the
-time that compiling takes, which the same command shows as "first step".
+Measured on PyTorch by `python -m studies.speed --config gmlp --models gMLP_S --modes inference`:
+memory of 180 instead of 773 MiB; a first step, compiled, of 1.3 instead of 3.0 times timm's.
 
 The file can go when Keras deletes tensors after their last use, and torch.compile takes a Keras
 model without reading it.

@@ -1,4 +1,14 @@
-"""The exact GELU, in the form that each backend computes fastest."""
+"""The exact GELU, which keeps one tensor for the backward pass.
+
+Keras calls `jax.nn.gelu` and `tf.nn.gelu`, which take the complementary error function. XLA
+computes that more slowly than erf, ONNX does not have it, and autodiff keeps several tensors of the
+size of the input. PyTorch's own GELU keeps one.
+
+No figure is kept for GELU alone. To compare, let `fastest` return its argument:
+`python -m studies.speed --config gmlp --models gMLP_S --modes training`.
+
+The forms of JAX and TensorFlow can go when their own take erf and recompute its derivative.
+"""
 
 import math
 
@@ -30,8 +40,6 @@ def normal(x, erf, exp):
 if keras.backend.backend() == "jax":
     import jax
     import jax.numpy as jnp
-
-    # By the complementary error function, as `jax.nn.gelu` has it, XLA takes four times as long.
 
     def _gelu(x):
         return _compute(x.astype(jnp.promote_types(x.dtype, "float32"))).astype(x.dtype)
