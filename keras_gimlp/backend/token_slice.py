@@ -2,7 +2,7 @@
 
 torch.compile gives up at the code of `keras.layers.Cropping1D`. No figure is kept; to compare,
 replace the layer by that one:
-`python -m studies.speed --models AFT_Conv_S_384_11 --backends torch --jit_compile on --no_peers`.
+`python -m studies.speed --models AFT_Full_S --backends torch --jit_compile on --no_peers`.
 
 The class is in saved files: when torch.compile traces `Cropping1D`, new models can take that one.
 """
