@@ -27,12 +27,8 @@ class FunctionalModel:
 
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
-            for name, plan in (("_steps", steps_of), ("_recorded", recorded)):
-                try:
-                    made = plan(self)
-                except AttributeError:  # a private name is gone
-                    made = None
-                self.__dict__[name] = made  # past what Keras tracks
+            steps, recording = (unless_gone(make, self) for make in (steps_of, recorded))
+            self.__dict__.update(_steps=steps, _recorded=recording)  # past what Keras tracks
 
         def _run_through_graph(self, inputs, operation_fn=lambda op: op, call_fn=None):
             if self.__dict__.get("_steps") is None or call_fn is not None:  # Keras clones the model
@@ -66,6 +62,14 @@ class FunctionalModel:
             # It asks whether there are gradients, which is no in the first step of `fit` alone: the
             # step that torch.compile makes of it would have to be compiled again for the second.
             super().zero_grad(*args, **kwargs)
+
+
+def unless_gone(make, model):
+    """Returns `make(model)`, or `None` where a private name that it needs is gone."""
+    try:
+        return make(model)
+    except AttributeError:
+        return None
 
 
 class Step:
