@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_gimlp.weights.correspondence import (
+from keras_gimlp.weights.names import (
     POINTWISE,
     Correspondence,
     convolution,

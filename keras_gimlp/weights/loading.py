@@ -1,7 +1,7 @@
 """Strict loading: every parameter of the model is filled, every tensor of the file is used."""
 
+from keras_gimlp.weights.files import read_keras_file
 from keras_gimlp.weights.filling import FLOATS, fill
-from keras_gimlp.weights.keras_file import read_keras_file
 from keras_gimlp.weights.locating import located
 from keras_gimlp.weights.messages import listed, report
 from keras_gimlp.weights.published_file import read_pth, read_safetensors

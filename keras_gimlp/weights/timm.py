@@ -2,7 +2,7 @@
 
 import re
 
-from keras_gimlp.weights.correspondence import (
+from keras_gimlp.weights.names import (
     Correspondence,
     affine,
     dense,

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from keras_gimlp import weights
-from keras_gimlp.weights.correspondence import CONVOLUTION, MATRIX, POINTWISE, TOKEN_VECTOR
+from keras_gimlp.weights.names import CONVOLUTION, MATRIX, POINTWISE, TOKEN_VECTOR
 from keras_gimlp.weights.stored import Stored
 from tests.families import tiny
 

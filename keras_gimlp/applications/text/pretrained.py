@@ -10,9 +10,9 @@ import pathlib
 import keras_hub
 from keras_hub.src.utils.preset_utils import KerasPresetLoader, get_preset_loader
 
-from keras_gimlp.weights.correspondence import MATRIX, VECTOR, Layout, dense, norm
 from keras_gimlp.weights.fetching import HUB, needed
 from keras_gimlp.weights.loading import fill
+from keras_gimlp.weights.names import MATRIX, VECTOR, Layout, dense, norm
 from keras_gimlp.weights.published_file import read_pth, read_safetensors
 
 # The files of a folder that may hold weights.
