@@ -4,13 +4,10 @@ Keras rematerializes single layers (`keras.RematScope`), which keeps the input o
 block of our models is several layers, of which only the input and the output need to be kept.
 """
 
-import re
-
 import keras
 from keras import ops
 
-# How the layers of a block are called; in the encoders of KerasHub, a block is one layer.
-BLOCK = re.compile(r"((?:stage\d+_)?block\d+)_|(\w+_layer_\d+)$")
+from keras_gimlp.families import block_of
 
 
 def rematerialize(model):
@@ -78,12 +75,6 @@ def operations(model):
     for operation in getattr(model, "operations", ()):
         yield operation
         yield from operations(operation)
-
-
-def block_of(operation):
-    """Returns the name of the block that a layer belongs to, `None` if it belongs to none."""
-    found = BLOCK.match(operation.name)
-    return found and (found[1] or found[2])
 
 
 class Recomputed(keras.layers.Layer):

@@ -10,7 +10,8 @@ from keras import ops
 
 from keras_gimlp import applications, rematerialize
 from keras_gimlp.backend.dense import Dense
-from keras_gimlp.rematerialization import Recomputed, block_of
+from keras_gimlp.families import block_of
+from keras_gimlp.rematerialization import Recomputed
 from tests.conftest import JIT
 from tests.families import EVERY_FAMILY, images, tiny
 

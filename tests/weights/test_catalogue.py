@@ -8,7 +8,7 @@ import pytest
 
 from keras_gimlp import applications, weights
 from keras_gimlp.weights import catalogue
-from keras_gimlp.weights.entry import url_of
+from keras_gimlp.weights.catalogue import url_of
 from tests.families import tiny
 
 
@@ -99,9 +99,9 @@ def test_something_else_than_a_name_is_a_type_error():
 
 
 def test_weights_for_other_patches_name_the_argument_before_a_download(exported, monkeypatch):
-    from keras_gimlp.weights import locating
+    from keras_gimlp.weights import fetching
 
-    monkeypatch.setattr(locating, "fetch", lambda entry: exported[1])
+    monkeypatch.setattr(fetching, "fetch_entry", lambda entry: exported[1])
     tiny_b24 = functools.partial(applications.ResMLP_B24, depth=1, dim=8, input_shape=(16, 16, 3))
     names = ("imagenet", "resmlp_big_24_224.fb_distilled_in1k", "resmlpB_24_22k.pth")
     for given in (*names, "hf://timm/resmlp_big_24_224.fb_in1k"):

@@ -14,8 +14,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from keras_gimlp import weights
+from keras_gimlp.weights.files import Stored
 from keras_gimlp.weights.names import CONVOLUTION, MATRIX, POINTWISE, TOKEN_VECTOR
-from keras_gimlp.weights.stored import Stored
 from tests.families import tiny
 
 LARGE = 2**24  # elements: 64 MiB of float32
@@ -126,7 +126,7 @@ def virtual(group, name, secret):
 )
 def test_a_file_that_leads_elsewhere_is_refused(change, message, files, secret, tmp_path):
     path = changed_h5(files, tmp_path, lambda group, name: change(group, name, secret))
-    refused(path, f"is damaged, or is no Keras file: .*{message}")
+    refused(path, f"is damaged, or is not a Keras file: .*{message}")
 
 
 @pytest.mark.parametrize("link", [h5py.ExternalLink, None])
@@ -173,7 +173,7 @@ def test_a_chunk_larger_than_its_tensor_is_refused(files, tmp_path):
 
     path = changed_h5(files, tmp_path, change)
     assert path.stat().st_size < 2**18
-    refused(path, "chunks larger than the tensor")
+    refused(path, "chunks larger than their tensor")
 
 
 def test_a_compressed_archive_is_refused_before_it_is_unpacked(files, tmp_path):
@@ -193,7 +193,7 @@ def test_an_archive_that_states_another_size_than_it_has_is_refused(declared, fi
     place = content.rindex(b"model.weights.h5") - 46  # the record in the archive's directory
     content[place + 20 : place + 28] = 2 * declared.to_bytes(4, "little")
     (tmp_path / "a.keras").write_bytes(content)
-    refused(tmp_path / "a.keras", "is damaged, or is no Keras file")
+    refused(tmp_path / "a.keras", "is damaged, or is not a Keras file")
 
 
 def test_a_compressed_or_overlapping_pth_archive_is_refused(files, tmp_path):
@@ -280,7 +280,7 @@ def test_a_dataset_without_a_shape_is_refused(files, tmp_path):
     def change(group, name):
         group[name] = h5py.Empty("float32")
 
-    refused(changed_h5(files, tmp_path, change), "one of its parameters is no tensor")
+    refused(changed_h5(files, tmp_path, change), "one of its parameters is not a tensor")
 
 
 @PUBLISHED

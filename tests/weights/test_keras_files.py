@@ -90,7 +90,7 @@ def test_a_truncated_file_is_refused(saved, kind, size, tmp_path):
     content = saved[1][kind].read_bytes()
     path = tmp_path / saved[1][kind].name
     path.write_bytes(content[: size if isinstance(size, int) else int(size * len(content))])
-    with pytest.raises(ValueError, match=f"is damaged, or is no Keras file: .*{path.name}"):
+    with pytest.raises(ValueError, match=f"is damaged, or is not a Keras file: .*{path.name}"):
         tiny(classes=3, attention_dim=4, weights=path)
 
 
@@ -99,7 +99,7 @@ def test_a_file_with_changed_bytes_is_refused(saved, tmp_path):
     content[len(content) // 2] ^= 0xFF
     path = tmp_path / "a.keras"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="is damaged, or is no Keras file: Bad CRC"):
+    with pytest.raises(ValueError, match="is damaged, or is not a Keras file: Bad CRC"):
         tiny(classes=3, attention_dim=4, weights=path)
 
 
