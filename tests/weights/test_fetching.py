@@ -19,6 +19,8 @@ from keras_gimlp.weights import fetching
 from tests.conftest import ROOT, once
 from tests.families import tiny
 
+pytestmark = once
+
 
 class Files(http.server.BaseHTTPRequestHandler):
     """Serves `server.files` by path, slowly, and counts the requests."""
@@ -133,7 +135,6 @@ def test_a_cache_that_cannot_be_written_is_named(server, cache, exported, monkey
         fetching.fetch_entry(entry_at(server, exported[1].read_bytes()))
 
 
-@once
 def test_two_processes_that_fetch_at_once_do_no_harm(server, cache, exported):
     content = exported[1].read_bytes()
     entry = entry_at(server, content)
@@ -163,7 +164,6 @@ def test_a_published_file_with_a_hash_in_its_name_is_checked(exported, tmp_path)
         tiny(classes=3, weights=path)
 
 
-@once
 def test_weights_come_from_the_hugging_face_hub(server, exported, tmp_path):
     server.files["/me/mine/resolve/main/model.safetensors"] = exported[1].read_bytes()
     code = (
@@ -196,8 +196,8 @@ def test_weights_come_from_the_hugging_face_hub(server, exported, tmp_path):
         server.files[f"/timm/gmlp_s16_224.ra3_in1k/resolve/{revision}/model.safetensors"] = b"other"
     server.files["/me/mine/resolve/v1.0/model.safetensors"] = exported[1].read_bytes()
     gamma = str(ops.convert_to_numpy(exported[0].get_layer("norm").gamma)[0])
-    found, missing, malformed, again, pinned, published = lines(*handles)
-    assert found == again == pinned == gamma
+    loaded, missing, malformed, again, pinned, published = lines(*handles)
+    assert loaded == again == pinned == gamma
     assert "/me/mine/resolve/v1.0/model.safetensors" in server.requests
     assert published.startswith("ValueError The weights file is not the published one")
     assert missing.startswith("ValueError There is no such file on the Hugging Face hub")
