@@ -204,7 +204,7 @@ class FamilyLayoutMap(keras.distribution.LayoutMap):
         unused = [key for key in self.keys() - self.optional if id(self[key]) not in used]
         if unused:
             raise ValueError(
-                "Every rule must match a variable of `model`, or what it is for stays whole. "
+                "Every rule must match a variable of `model`, or its matrix stays whole. "
                 f"These match none: {', '.join(sorted(unused))}"
             )
         whole = [v for v, layout in layouts if layout is None and len(v.shape) > 1]

@@ -210,7 +210,7 @@ def list_weights(model=None):
     return [entry.name for entry in CATALOGUE if model in (None, entry.model)]
 
 
-# Entries by their repository on the hub, and by the names under which files are published and cached.
+# Entries by their repository on the hub, and by the names of their published and cached files.
 REPOSITORIES = {
     hub_file(address)[0]: entry
     for entry in CATALOGUE
