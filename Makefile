@@ -38,7 +38,7 @@ test: .venv-test/installed
 	exit $$status
 
 benchmark: .venv-benchmark/installed
-	.venv-benchmark/bin/python -m recipes.benchmark --run_dir $(BENCHMARK) $(ARGS)
+	.venv-benchmark/bin/python -m studies.speed --run_dir $(BENCHMARK) $(ARGS)
 
 # The tests lie apart from the checkout's package, with that of the wheel alone to find. What they leave out needs KerasHub.
 package: .venv-package/installed
@@ -50,7 +50,7 @@ package: .venv-package/installed
 	$(PYTHON) -m venv $(PACKAGE)/.venv
 	@echo "Installing the wheel, Keras, JAX and Pillow ..."
 	$(PACKAGE)/.venv/bin/python $(INSTALL) "$$(echo dist/*.whl)[jax]" pytest pillow
-	for folder in tests recipes docs; do diff -r -x __pycache__ -x _build $$folder $(PACKAGE)/$$folder; done
+	for folder in tests recipes studies docs; do diff -r -x __pycache__ -x _build $$folder $(PACKAGE)/$$folder; done
 	diff -r -x __pycache__ keras_gimlp $(PACKAGE)/.venv/lib/python*/site-packages/keras_gimlp
 	cd $(PACKAGE); env -u PYTHONPATH KERAS_BACKEND=jax .venv/bin/python -m pytest $(ARGS) \
 	    tests/test_package.py tests/weights/test_keras_files.py -k "not (tab_completion or type_checkers or docstring_with)"

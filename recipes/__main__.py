@@ -3,19 +3,54 @@
 import ast
 import pathlib
 
+ROOT = pathlib.Path(__file__).parent.parent
+# In the order in which a user meets them.
+GROUPS = {
+    "Train": (
+        "recipes.image_classification",
+        "recipes.mlm_pretraining",
+        "recipes.glue",
+        "recipes.squad",
+        "recipes.swag",
+        "recipes.ner",
+    ),
+    "Use": (
+        "recipes.fill_masks",
+        "recipes.compare",
+        "recipes.draw",
+        "recipes.export",
+        "recipes.card",
+    ),
+    "Measure": (
+        "studies.speed",
+        "studies.scaling.attention",
+        "studies.scaling.text",
+        "studies.scaling.devices",
+        "studies.scaling.plan",
+        "studies.gates.levels",
+        "studies.gates.diagnosis",
+    ),
+}
 
-def jobs():
-    """Returns the first line of each job's docstring by the job's name, without importing any."""
-    files = sorted(pathlib.Path(__file__).parent.glob("[!_]*.py"))
-    modules = {file.stem: ast.parse(file.read_text("utf-8")) for file in files}
-    return {name: ast.get_docstring(module).splitlines()[0] for name, module in modules.items()}
+
+def path_of(job):
+    """Returns the file of a job: a module, or the `__main__` of a package."""
+    path = ROOT.joinpath(*job.split("."))
+    return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def summary(job):
+    """Returns the first line of a job's docstring; nothing is imported."""
+    module = ast.parse(path_of(job).read_text("utf-8"))
+    return ast.get_docstring(module).splitlines()[0]
 
 
 def main():
-    found = jobs()
-    width = max(map(len, found))
-    for name, line in found.items():
-        print(f"python -m recipes.{name:{width}}  {line}")
+    width = max(len(job) for jobs in GROUPS.values() for job in jobs)
+    for group, jobs in GROUPS.items():
+        print(group)
+        for job in jobs:
+            print(f"  python -m {job:{width}}  {summary(job)}")
     print("\n--help after any of them shows its options.")
 
 

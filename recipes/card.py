@@ -12,7 +12,7 @@ import json
 import pathlib
 import shlex
 
-from recipes.common import command_line, files
+from recipes.program import command_line, files
 
 PROGRAM = "python -m recipes.card"
 # What hubs call the task of a recipe.

@@ -11,7 +11,7 @@ With `--axis seconds` the curves are drawn against the time of training and test
 has the values at the time when the shortest run ended; between two epochs they are interpolated.
 `comparison.md` and `comparison.png` are written. `--keep` writes configurations, metrics and scores
 of the runs, without their models, into one file, which stands for their folders afterwards.
-`recipes/results` holds those of the tables in `recipes/README.md`.
+`studies/*/results` holds those of the tables in the studies.
 """
 
 import dataclasses
@@ -21,7 +21,8 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from recipes.common import command_line, files, finished
+from recipes.program import command_line, files
+from recipes.trained import finished
 
 PROGRAM = "python -m recipes.compare"
 

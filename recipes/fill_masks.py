@@ -12,8 +12,8 @@ import dataclasses
 import numpy as np
 
 from recipes import missing
-from recipes.common import command_line
-from recipes.common.command_line import Count
+from recipes.program import command_line
+from recipes.program.command_line import Count
 from recipes.text.sentences import MASK, encode, name_of
 
 PROGRAM = "python -m recipes.fill_masks"
@@ -41,7 +41,7 @@ def main(arguments=None):
         from recipes.text import transformer  # noqa: F401
     except ModuleNotFoundError as error:
         raise missing(error) from None
-    from recipes.common import devices
+    from recipes.training import devices
 
     devices.prepare("float32", seed=0)
     try:

@@ -19,7 +19,7 @@ Our own results are in `recipes/README.md`.
 
 import dataclasses
 
-from recipes.common import command_line
+from recipes.program import command_line
 from recipes.text import options
 
 PROGRAM = "python -m recipes.glue"
@@ -55,8 +55,8 @@ CONFIGURATIONS = command_line.named(
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     # Not at the top of the file: --help would wait for them.
-    from recipes.common import devices
     from recipes.text import fine_tuning, glue_tasks
+    from recipes.training import devices
 
     devices.prepare_training(config)
     data = glue_tasks.load(config)
@@ -78,8 +78,8 @@ def train(job, data, watch=None):
     import numpy as np
 
     from keras_gimlp import applications
-    from recipes.common import runs, streams
     from recipes.text import encoders, fine_tuning
+    from recipes.training import runs, streams
 
     config = job.config
     encoder = encoders.load(config, job.setting, data.training_texts())

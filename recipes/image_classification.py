@@ -18,8 +18,8 @@ Our own results are in `recipes/README.md`.
 
 import pathlib
 
-from recipes.common import command_line
 from recipes.images.configurations import CONFIGURATIONS
+from recipes.program import command_line
 
 PROGRAM = "python -m recipes.image_classification"
 
@@ -29,8 +29,8 @@ def main(arguments=None):
     # Not at the top of the file: --help would wait for them.
     import keras
 
-    from recipes.common import devices, distribution, optimizers, runs, streams
     from recipes.images import datasets, models
+    from recipes.training import devices, distribution, optimizers, runs, streams
 
     devices.prepare_training(config, models.builder(config))
     name = f"{config.config}-{config.model}-{keras.backend.backend()}-seed{config.seed}"

@@ -28,9 +28,9 @@ import dataclasses
 import pathlib
 from typing import Annotated, Literal
 
-from recipes.common import command_line
-from recipes.common.command_line import Count, Positive, Range, Rate, Whole
-from recipes.common.options import AdamWOptions, RunOptions
+from recipes.program import command_line
+from recipes.program.command_line import Count, Positive, Range, Rate, Whole
+from recipes.training.options import AdamWOptions, RunOptions
 
 PROGRAM = "python -m recipes.mlm_pretraining"
 Share = Annotated[float, Range(above=0, below=1)]
@@ -192,8 +192,8 @@ def main(arguments=None):
     # Not at the top of the file: --help would wait for them.
     import keras
 
-    from recipes.common import devices, distribution, optimizers, runs
     from recipes.text import corpus, encoders, masking, pretraining
+    from recipes.training import devices, distribution, optimizers, runs
 
     devices.prepare_training(config, pretraining.backbone_class(config))
     name = f"{config.config}-{config.model}-{keras.backend.backend()}-seed{config.seed}"

@@ -16,7 +16,7 @@ its result was not found. Our own results are in `recipes/README.md`.
 
 import dataclasses
 
-from recipes.common import command_line
+from recipes.program import command_line
 from recipes.text import options
 
 PROGRAM = "python -m recipes.ner"
@@ -51,8 +51,8 @@ CONFIGURATIONS = command_line.named(
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     # Not at the top of the file: --help would wait for them.
-    from recipes.common import devices
     from recipes.text import entities, fine_tuning
+    from recipes.training import devices
 
     devices.prepare_training(config)
     sentences, test_sentences = entities.load(config)
@@ -68,8 +68,8 @@ def train(job, sentences, test_sentences, tags):
     import tensorflow as tf
 
     from keras_gimlp import applications
-    from recipes.common import runs, streams
     from recipes.text import encoders, entities, fine_tuning
+    from recipes.training import runs, streams
 
     config = job.config
     encoder = encoders.load(config, job.setting, (" ".join(words) for words, _ in sentences))

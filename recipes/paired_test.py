@@ -16,9 +16,10 @@ import pathlib
 import numpy as np
 import tyro
 
-from recipes.common import command_line, files, finished
-from recipes.common.command_line import Count, Seed
 from recipes.compare import grouped
+from recipes.program import command_line, files
+from recipes.program.command_line import Count, Seed
+from recipes.trained import finished
 
 PROGRAM = "python -m recipes.paired_test"
 

@@ -22,8 +22,8 @@ gMLP-base reaches an F1 of 86.7 and 70.1 there. None is reproduced yet. Our own 
 
 import dataclasses
 
-from recipes.common import command_line
-from recipes.common.command_line import Count, Rate
+from recipes.program import command_line
+from recipes.program.command_line import Count, Rate
 from recipes.text import options
 
 PROGRAM = "python -m recipes.squad"
@@ -80,8 +80,8 @@ def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     check(config)
     # Not at the top of the file: --help would wait for them.
-    from recipes.common import devices
     from recipes.text import fine_tuning, squad_data
+    from recipes.training import devices
 
     devices.prepare_training(config)
     questions, test_questions = squad_data.load(config)
@@ -111,8 +111,9 @@ def train(job, questions, test_questions):
     import tensorflow as tf
 
     from keras_gimlp import applications
-    from recipes.common import distribution, files, runs, streams
+    from recipes.program import files
     from recipes.text import encoders, fine_tuning, spans, squad_scores
+    from recipes.training import distribution, runs, streams
 
     config = job.config
     texts = (text for x in questions for text in (x.context, x.question))

@@ -15,7 +15,7 @@ which the authors report a gain of 0.1 points. Our own results are in `recipes/R
 
 import dataclasses
 
-from recipes.common import command_line
+from recipes.program import command_line
 from recipes.text import options
 
 PROGRAM = "python -m recipes.swag"
@@ -46,8 +46,8 @@ CONFIGURATIONS = command_line.named(
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     # Not at the top of the file: --help would wait for them.
-    from recipes.common import devices
     from recipes.text import choices, fine_tuning
+    from recipes.training import devices
 
     devices.prepare_training(config)
     examples, test_examples = choices.load(config)
@@ -63,8 +63,8 @@ def train(job, examples, test_examples):
     import tensorflow as tf
 
     from keras_gimlp import applications
-    from recipes.common import runs, streams
     from recipes.text import encoders, fine_tuning
+    from recipes.training import runs, streams
 
     config = job.config
     texts = (text for context, ends, _ in examples for text in (context, *ends))

@@ -7,8 +7,8 @@ is empty.
 import re
 from xml.etree import ElementTree
 
-from recipes.common import files
-from recipes.deployment.formats import FORMATS
+from recipes.export.formats import FORMATS
+from recipes.program import files
 from tests.conftest import ROOT
 from tests.support_matrix import BACKENDS, README
 

@@ -7,7 +7,7 @@ for a backend makes the cell a "no".
 import re
 from xml.etree import ElementTree
 
-from recipes.common import files
+from recipes.program import files
 from tests.conftest import ROOT
 
 BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}

@@ -7,6 +7,7 @@ import pytest
 
 import keras_gimlp
 from keras_gimlp import applications, layers, weights
+from recipes.__main__ import path_of
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
@@ -73,8 +74,8 @@ def test_every_public_name_has_its_part_of_the_reference():
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_names_in_a_text_exist(path):
     text = path.read_text()
-    for recipe in re.findall(r"python -m recipes\.(\w+)", text):
-        assert (ROOT / "recipes" / f"{recipe}.py").exists(), recipe
+    for job in re.findall(r"python -m ((?:recipes|studies)\.[\w.]*\w)", text):
+        assert path_of(job).exists(), job
     ours = r"(?<!keras\.)\b(applications|layers|weights|distribution)\.([A-Za-z]\w+)\("
     for module, name in re.findall(ours, text):
         assert name in dir(getattr(keras_gimlp, module)), f"{module}.{name}"

@@ -1,6 +1,6 @@
 import pytest
 
-from recipes.deployment.formats import FORMATS
+from recipes.export.formats import FORMATS
 from tests import export_matrix
 from tests.conftest import ROOT
 from tests.support_matrix import MEANS

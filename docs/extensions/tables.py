@@ -16,7 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from keras_gimlp import applications, weights
 from keras_gimlp.counting import count_macs
-from recipes.common.files import markdown_table
+from recipes.program.files import markdown_table
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes" / "README.md"
 TOKENS = 128  # of the texts whose multiply-accumulates are counted

@@ -17,7 +17,7 @@ What the ImageNet configurations change in the published set-ups:
 import dataclasses
 from typing import Annotated
 
-from recipes.common.command_line import (
+from recipes.program.command_line import (
     Arguments,
     Count,
     Fraction,
@@ -27,7 +27,7 @@ from recipes.common.command_line import (
     Whole,
     named,
 )
-from recipes.common.options import AdamWOptions, EpochOptions, RunOptions
+from recipes.training.options import AdamWOptions, EpochOptions, RunOptions
 
 
 @dataclasses.dataclass(frozen=True)

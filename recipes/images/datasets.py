@@ -15,8 +15,9 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from recipes.common import distribution, machine, streams
-from recipes.common.command_line import one_of
+from recipes.program import machine
+from recipes.program.command_line import one_of
+from recipes.training import distribution, streams
 
 IMAGE_FILES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 HELD_OUT = 0.2  # fraction of the images that tests, where a source has no split of its own

@@ -5,7 +5,7 @@ import inspect
 
 from keras_gimlp import applications, rematerialize
 from keras_gimlp.weights import find
-from recipes.common.command_line import one_of
+from recipes.program.command_line import one_of
 
 
 def builder(config):

@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from recipes.common import command_line, streams
+from recipes.program import command_line
 from recipes.text import synthetic
+from recipes.training import streams
 
 
 def load(config):

@@ -7,7 +7,8 @@ from pydoc_data.topics import topics
 import numpy as np
 import tensorflow as tf
 
-from recipes.common import command_line, streams
+from recipes.program import command_line
+from recipes.training import streams
 
 
 @dataclasses.dataclass(frozen=True)

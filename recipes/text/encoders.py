@@ -26,7 +26,7 @@ from keras_gimlp import applications, rematerialize
 from keras_gimlp.applications.text.hub_task import forget_mixed_precision
 from keras_gimlp.applications.text.pretrained import load_encoder, load_tokenizer
 from keras_gimlp.layers import GateWithInhibition
-from recipes.pictures import within
+from recipes.program import layers_within
 from recipes.text import transformer
 
 # KerasHub's names of the architectures.
@@ -173,7 +173,7 @@ def disturb_gates(backbone, stddev, seed):
     """Gives the second matrices of all gates normal values, so that no gate starts at 1."""
     # Not Keras' generator: on PyTorch, seed 1 repeats what seed 0 draws from its second call on.
     random = np.random.default_rng(seed)
-    for gate in within.find(backbone, GateWithInhibition):
+    for gate in layers_within.find(backbone, GateWithInhibition):
         for projection in gate.inhibition_projections:
             projection.kernel.assign(random.normal(scale=stddev, size=projection.kernel.shape))
 

@@ -10,8 +10,9 @@ import re
 import numpy as np
 
 from recipes import missing
-from recipes.common import command_line, streams
+from recipes.program import command_line
 from recipes.text import encoders, synthetic
+from recipes.training import streams
 
 try:
     from seqeval import metrics

@@ -13,17 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.common import (
-    command_line,
-    devices,
-    distribution,
-    files,
-    machine,
-    optimizers,
-    runs,
-    streams,
-)
+from recipes.program import command_line, files, machine
 from recipes.text import encoders
+from recipes.training import devices, distribution, optimizers, runs, streams
 
 WIDTH_STEP = 32  # tokens; batches are as wide as their longest example, rounded up to this
 

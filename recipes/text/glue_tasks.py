@@ -6,8 +6,9 @@ import numpy as np
 import tensorflow as tf
 from sklearn import metrics
 
-from recipes.common import command_line, streams
+from recipes.program import command_line
 from recipes.text import synthetic
+from recipes.training import streams
 
 
 def matthews(labels, outputs):

@@ -7,7 +7,8 @@ run would have seen.
 
 import tensorflow as tf
 
-from recipes.common import distribution, machine, streams
+from recipes.program import machine
+from recipes.training import distribution, streams
 
 
 def masks(sequence_length, mask_rate):

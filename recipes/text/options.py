@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from recipes.common.command_line import Count, Fraction, Range, Rate
-from recipes.common.options import AdamWOptions, EpochOptions, RunOptions
+from recipes.program.command_line import Count, Fraction, Range, Rate
+from recipes.training.options import AdamWOptions, EpochOptions, RunOptions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gimlp import applications, rematerialize
-from recipes.common import distribution, files
+from recipes.program import files
 from recipes.text import encoders, masking, tokens
+from recipes.training import distribution
 
 KEPT_TOKENIZER = "tokenizer.model"
 

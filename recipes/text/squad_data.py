@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from recipes.common import command_line, streams
+from recipes.program import command_line
 from recipes.text import synthetic
+from recipes.training import streams
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 
-from recipes.common import files, machine, streams
+from recipes.program import files, machine
+from recipes.training import streams
 
 PROGRESS_SECONDS = 10  # between two lines on how far the tokenization is
 

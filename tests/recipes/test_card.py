@@ -127,7 +127,7 @@ def test_what_is_no_finished_run_of_a_model_is_refused_in_one_sentence(images_ru
     (tmp_path / "summary.json").write_text((images_run / "summary.json").read_text())
     refused("holds no trained model of image_classification, ")
     (tmp_path / "model.keras").touch()
-    record["starts"][-1]["command"] = ["python", "-m", "recipes.text_scaling"]
+    record["starts"][-1]["command"] = ["python", "-m", "studies.scaling.text"]
     path.write_text(json.dumps(record))
     refused("holds no trained model of image_classification, ")
     for damaged in ({}, {"config": {}, "starts": []}, [], {"config": {}, "starts": [{}]}):

@@ -1,14 +1,14 @@
 """The comparison of finished runs."""
 
 import json
-import pathlib
 
 import pytest
 
 from recipes import compare
-from recipes.common import finished
+from recipes.trained import finished
+from tests.conftest import ROOT
 
-RESULTS = pathlib.Path(compare.__file__).parent / "results"
+STUDIES = ROOT / "studies"
 
 
 def write_run(folder, values, config, **summary):
@@ -145,10 +145,12 @@ def test_lists_and_options_are_named_by_what_they_hold(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(STUDIES.glob("*/results/*.json")), ids=lambda path: path.stem
+)
 def test_tables_of_the_documents_are_those_of_the_kept_runs(path):
     begin = f"<!-- runs of {path.stem}: "
-    _, found = (RESULTS.parent / "README.md").read_text().split(begin)
+    _, found = (ROOT / "recipes" / "README.md").read_text().split(begin)
     column, found = found.split(" -->\n", 1)
     table = compare.markdown(compare.grouped(finished.read(path)), column)
     assert found.startswith(f"{table}<!-- end -->\n")

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from recipes.common import files
+from recipes.program import files
 from tests.conftest import ROOT, XLA_FLAGS
 
 BACKEND = keras.backend.backend()

@@ -11,8 +11,7 @@ from keras import ops
 from matplotlib.figure import Figure
 
 from keras_gimlp import applications, layers
-from recipes import draw
-from recipes.pictures import (
+from recipes.draw import (
     PictureError,
     examples,
     figures,
@@ -22,8 +21,9 @@ from recipes.pictures import (
     saliency,
     spatial_filters,
     toeplitz_kernels,
-    within,
 )
+from recipes.draw import __main__ as draw
+from recipes.program import layers_within
 from tests import reference
 from tests.conftest import GOLDEN
 from tests.families import images, run, tiny
@@ -206,7 +206,7 @@ def test_gates_of_a_text_are_those_of_queries_and_keys():
     found = gates.gates_of(task, x)
     gated = task.backbone.gated_attention_layers
     assert len(found) == 2 * len(gated)
-    calls = within.record(task, x, [layer.gate for layer in gated])
+    calls = layers_within.record(task, x, [layer.gate for layer in gated])
     for n, ((_, output),) in enumerate(calls):
         both = np.concatenate([gate.values for gate in found[2 * n : 2 * n + 2]], -1)
         np.testing.assert_allclose(both, output[0], atol=1e-5)
@@ -227,7 +227,7 @@ def test_gates_are_named_by_their_layer_and_side(name):
     encoder = getattr(applications, name)(
         **sizes, intermediate_dim=4, gate_query=name == "giBERT", gated_layers=2
     )
-    names = [*gates.names_of(encoder, within.find(encoder, layers.GateWithInhibition))]
+    names = [*gates.names_of(encoder, layers_within.find(encoder, layers.GateWithInhibition))]
     sides = ["query", "key"] if name == "giBERT" else ["key"]
     assert names == [[f"layer {n}, {side}" for side in sides] for n in (1, 2)]
 
@@ -238,7 +238,7 @@ def test_a_picture_leaves_the_model_as_it_was():
     before = run(model, x)
     gates.draw(model, x)
     saliency.draw(model, x)
-    assert not any("call" in vars(layer) for layer in within.layers_of(model))
+    assert not any("call" in vars(layer) for layer in layers_within.layers_of(model))
     np.testing.assert_array_equal(run(model, x), before)
 
 

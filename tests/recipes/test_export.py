@@ -14,9 +14,10 @@ from PIL import Image
 
 from keras_gimlp import applications, layers
 from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
-from recipes import export, image_classification
-from recipes.deployment import signature, writing
-from recipes.deployment.formats import FORMATS
+from recipes import image_classification
+from recipes.export import __main__ as export
+from recipes.export import signature, writing
+from recipes.export.formats import FORMATS
 from recipes.images import datasets
 from tests.families import FAMILIES, images, tiny
 
@@ -91,7 +92,7 @@ def traced_once():
     """Each model is traced once for all formats that are made of what tracing gives."""
     patch = pytest.MonkeyPatch()
     if BACKEND == "torch":
-        from recipes.deployment import torch_program
+        from recipes.export import torch_program
 
         for name in ("program", "onnx_program"):
             patch.setattr(torch_program, name, last(getattr(torch_program, name)))
@@ -189,7 +190,7 @@ def test_onnx_that_is_too_large_for_one_file_has_its_weights_beside_it(tmp_path,
 
 @pytest.mark.backends("torch")
 def test_a_program_of_pytorch_holds_each_weight_once():
-    from recipes.deployment import torch_program
+    from recipes.export import torch_program
 
     model = model_of("gMLP")
     program = torch_program.program(model, signature.signature_of(model))

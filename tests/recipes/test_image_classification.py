@@ -18,8 +18,9 @@ import tensorflow as tf
 
 from keras_gimlp import applications
 from recipes import image_classification
-from recipes.common import callbacks, checkpoints, files, optimizers
 from recipes.images import configurations, datasets, models
+from recipes.program import files
+from recipes.training import callbacks, checkpoints, optimizers
 from tests.conftest import ROOT
 
 SIZES = {"patch_size": 4, "depth": 2, "dim": 8, "ffn_dim": 16}

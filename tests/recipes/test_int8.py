@@ -10,12 +10,15 @@ import tokenizers
 from PIL import Image
 from sklearn.metrics import matthews_corrcoef
 
-from recipes import benchmark, export, glue, image_classification
-from recipes.deployment import calibration, models
-from recipes.deployment.formats import FORMATS
-from recipes.deployment.signature import signature_of
-from recipes.speed import exported
+from recipes import glue, image_classification
+from recipes.export import __main__ as export
+from recipes.export import calibration
+from recipes.export.formats import FORMATS
+from recipes.export.signature import signature_of
 from recipes.text import synthetic
+from recipes.trained import loading
+from studies.speed import __main__ as benchmark
+from studies.speed import exported
 
 pytestmark = pytest.mark.backends("torch")
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
@@ -83,13 +86,13 @@ def test_texts_become_the_same_tokens_elsewhere(sentences, tmp_path):
     assert elsewhere.encode(steps["example"]["text"]).ids == steps["example"]["token_ids"]
     assert steps["special_tokens"].items() <= elsewhere.get_vocab().items()
     texts = synthetic.acceptability(20, seed=3)[0]
-    x = models.from_preset(preset).preprocessor(texts)
+    x = loading.from_preset(preset).preprocessor(texts)
     for row, mask, text in zip(x["token_ids"], x["padding_mask"], texts, strict=True):
         assert elsewhere.encode(text).ids == row[mask > 0].tolist()
 
 
 def test_the_score_of_texts_is_that_of_the_task(sentences):
-    task = models.from_preset(sentences / "preset")
+    task = loading.from_preset(sentences / "preset")
     source = export.Config("onnx", "a.onnx", preset=str(sentences / "preset"))
     data = calibration.load(task, source, signature_of(task))
     seen = []

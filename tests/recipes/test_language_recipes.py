@@ -11,10 +11,13 @@ import pytest
 
 from keras_gimlp import applications
 from keras_gimlp.layers import GateWithInhibition
-from recipes import gate_diagnosis, glue, inhibition_study, ner, squad, swag
-from recipes.common import files, optimizers
-from recipes.pictures import within
-from recipes.text import encoders, fine_tuning, synthetic, watching
+from recipes import glue, ner, squad, swag
+from recipes.program import files, layers_within
+from recipes.text import encoders, fine_tuning, synthetic
+from recipes.training import optimizers
+from studies.gates import diagnosis as gate_diagnosis
+from studies.gates import levels as inhibition_study
+from studies.gates import watching
 from tests.conftest import once
 from tests.recipes.jobs import shorten_data
 from tests.test_package import other_backend, python
@@ -172,8 +175,8 @@ def test_what_is_seen_of_gates_is_what_they_compute_at_tokens(precision):
     ids = np.random.default_rng(0).integers(5, size=(2, 12))
     mask = np.arange(12) < [[4], [6]]
     inputs = {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": mask.astype("int32")}
-    gates = within.find(encoder.backbone, GateWithInhibition)
-    calls = within.record(encoder.backbone, inputs, gates)
+    gates = layers_within.find(encoder.backbone, GateWithInhibition)
+    calls = layers_within.record(encoder.backbone, inputs, gates)
     found = watching.look(encoder.backbone, inputs)
     for row, ((_, values),) in zip(found, calls, strict=True):
         assert values.shape == (2, 12, 2 * 64)
@@ -296,7 +299,7 @@ def test_gates_start_as_they_are_told():
         )
         setting = fine_tuning.Setting("giBERT", 0.3, "gelu")
         encoder = encoders.load(config, setting, ["some words to begin with"])
-        found = within.find(encoder.backbone, GateWithInhibition)
+        found = layers_within.find(encoder.backbone, GateWithInhibition)
         gates.setdefault((stddev, seed), []).append(
             [keras.ops.convert_to_numpy(p.kernel) for g in found for p in g.inhibition_projections]
         )

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from recipes.common import devices, streams
 from recipes.images import datasets
 from recipes.images.configurations import Config
+from recipes.training import devices, streams
 from tests.conftest import once
 
 CONFIG = Config(epochs=3, batch_size=4, image_size=8, crop_padding=0, shuffle_buffer=10)

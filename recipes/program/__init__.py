@@ -1,0 +1,1 @@
+"""What every job needs: the command line, files, the machine."""

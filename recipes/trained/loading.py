@@ -1,0 +1,83 @@
+"""The model that is to leave Keras."""
+
+import inspect
+import json
+import pathlib
+import warnings
+
+from recipes import missing
+from recipes.program.command_line import one_of
+
+
+def load(config):
+    """Returns the model that the options name, or ends the program and says what is wrong."""
+    if config.preset:
+        if config.model or config.weights:
+            raise SystemExit("--preset holds a model and its weights: leave out the other options.")
+        return from_preset(config.preset)
+    if config.weights and pathlib.Path(config.weights).suffix == ".keras":
+        if config.model:
+            raise SystemExit("A .keras file holds its model: leave out --model.")
+        return from_file(config.weights)
+    if not config.model:
+        raise SystemExit("Name the model: --model NAME, --weights FILE.keras or --preset FOLDER.")
+    return by_name(config)
+
+
+def by_name(config):
+    """Returns a model of `keras_gimlp.applications`."""
+    from keras_gimlp import applications
+
+    one_of(config.model, applications.list_models(), "model")
+    build = getattr(applications, config.model)
+    arguments = dict(config.model_args)
+    for name in arguments:
+        one_of(name, inspect.signature(build).parameters, f"argument of {config.model}")
+    if config.weights:
+        arguments["weights"] = config.weights
+    try:
+        return build(**arguments)
+    except (TypeError, ValueError, OSError, ImportError) as error:
+        raise SystemExit(f"{config.model} cannot be built: {error}") from error
+
+
+def from_file(path):
+    """Returns the model in a `.keras` file."""
+    import keras
+
+    import keras_gimlp  # noqa: F401  its layers are in the file
+
+    try:
+        model = keras.saving.load_model(pathlib.Path(path).expanduser(), compile=False)
+    except (TypeError, ValueError, OSError, ImportError) as error:
+        raise SystemExit(f"--weights cannot be loaded: {error}") from error
+    if isinstance(getattr(model, "input", None), list) and len(model.input) == 1:
+        # Some models take a list after Keras has loaded them.
+        return keras.Model(model.input[0], model.output, name=model.name)
+    return model
+
+
+def from_preset(preset):
+    """Returns the task in a preset, or its encoder if it holds no task."""
+    try:
+        from recipes.text import transformer  # noqa: F401  KerasHub knows all our presets
+    except ModuleNotFoundError as error:
+        raise missing(error) from None
+    try:
+        with warnings.catch_warnings():
+            # KerasHub compiles what it loads, and misses the optimizer's state in the file.
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
+            return kind_of(preset).from_preset(str(preset))
+    except (TypeError, ValueError, OSError, ImportError) as error:
+        raise SystemExit(f"--preset cannot be loaded: {error}") from error
+
+
+def kind_of(preset):
+    """Returns the class of the task in a preset, or of its encoder if it holds no task."""
+    import keras
+    import keras_hub
+
+    task = pathlib.Path(preset).expanduser() / "task.json"
+    if not task.exists():
+        return keras_hub.models.Backbone
+    return keras.saving.get_registered_object(json.loads(task.read_text())["registered_name"])

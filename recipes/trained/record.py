@@ -1,0 +1,35 @@
+"""The run in whose folder a model lies: its options, and the scale of its images."""
+
+import dataclasses
+import json
+import pathlib
+
+from keras_gimlp import applications
+
+
+def transform_of(source):
+    """Returns the `ImageTransform` of an image model, `None` if nothing says which it is."""
+    trained = config_of_run(source.weights)
+    if trained is not None:  # by `image_classification`
+        scale = applications.image_transform(
+            trained["preprocessing"] or trained["weights"], trained["model"]
+        )
+        return dataclasses.replace(scale, crop=trained["test_crop"], interpolation="bicubic")
+    if source.weights is None or source.weights.endswith(".keras"):
+        return None
+    return applications.image_transform(source.weights, source.model)
+
+
+def config_of_run(weights):
+    """Returns the configuration of the run in whose folder a model lies, or `None`."""
+    path = weights and pathlib.Path(weights).expanduser().parent / "config.json"
+    if not path or not path.exists():
+        return None
+    return json.loads(path.read_text()).get("config")
+
+
+def options(config, cls):
+    """Returns the options of a run as an instance of the dataclass `cls`, from its record."""
+    names = {field.name for field in dataclasses.fields(cls)}
+    known = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in names}
+    return cls(**known)

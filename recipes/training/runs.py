@@ -1,0 +1,259 @@
+"""The folder of a run: what it was, how it went, and the state from which it goes on.
+
+config.json       the configuration, and for each start the versions, the commit and the hardware
+metrics.csv       one row an epoch
+checkpoint-N.npz  the complete state after N epochs, replaced as a whole
+curves.png  model  summary.json   written when the run is complete, in this order
+run.lock          held by the process that trains, and released by the system when that ends
+
+Of several processes that train together, the first alone reads and writes the folder.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import json
+import math
+import sys
+
+import filelock
+import keras
+import numpy as np
+
+from recipes.program import files, machine
+from recipes.training import callbacks, checkpoints, devices, distribution
+
+PACKAGES = ("keras_gimlp", "keras", "keras-hub", "numpy", "tensorflow", "jax", "torch")
+LOCK = "run.lock"
+# Options that do not change what is trained: a run may be continued with others.
+MEANS = {"run_dir", "devices", "strategy", "model_devices", "remat", "jit_compile", "every"}
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def open_run(folder, config):
+    """Returns the `Run` in `folder`, newly made or to be continued. Use it in a `with` statement.
+
+    Ends the program, with nothing overwritten, if the folder holds a run of another configuration
+    or anything else, or if another process trains in it.
+
+    Args:
+        folder: Path of the run.
+        config: Dataclass instance, the options of the run.
+    """
+    return Run(folder, config)
+
+
+def completed(folder, config):
+    """Returns the summary of a complete run of this configuration, `None` if there is none.
+
+    It makes no folder. Ends the program if the folder holds a run of another configuration.
+    """
+
+    def read():
+        if not files.is_complete(folder):
+            return None
+        _check_configuration(folder, config)
+        return files.read_json(folder / "summary.json")
+
+    return distribution.from_first(read)
+
+
+class Run:
+    """A run in its folder; see `open_run`.
+
+    Attributes:
+        folder: Path of the run.
+        verbose: What `fit` prints: a progress bar on a terminal, plain lines elsewhere.
+    """
+
+    def __init__(self, folder, config):
+        self.folder = folder
+        self.verbose = 1 if sys.stdout.isatty() else 2
+        self.log = None
+        self.lock = filelock.FileLock(folder / LOCK, timeout=0)
+        distribution.from_first(lambda: self._enter(config))
+
+    def _enter(self, config):
+        """Takes the folder and records the start, or ends the program."""
+        folder = self.folder
+        path = folder / "config.json"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not path.exists() and not all(map(_is_left_behind, folder.iterdir())):
+                raise SystemExit(
+                    f"{folder} holds files but no run, and was left as it is. Choose another "
+                    "--run_dir."
+                )
+            self.lock.acquire()
+        except filelock.Timeout as error:
+            raise SystemExit(
+                f"Another process is training in {folder}. Wait until it ends, or choose another "
+                "--run_dir."
+            ) from error
+        except OSError as error:
+            raise SystemExit(f"The run folder cannot be made or written: {error}") from error
+        try:
+            if path.exists():
+                record = _check_configuration(folder, config)
+            else:
+                record = {"config": _plain(config), "starts": []}
+            record["starts"].append(_circumstances())
+            files.write_json(path, record)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if self.log is not None and self.log.csv_file is not None:
+            with contextlib.suppress(OSError):  # as on a full disk, which is told below
+                self.log.csv_file.close()
+        self.lock.release()
+        if isinstance(error, KeyboardInterrupt):
+            error.add_note(
+                f"The same command continues the run in {self.folder} (completed epochs: "
+                f"{self.completed_epochs})."
+            )
+        # An error in writing to an open file carries no name.
+        if isinstance(error, OSError) and (
+            error.errno in DISK or str(error.filename).startswith(str(self.folder))
+        ):
+            raise SystemExit(
+                f"{self.folder} cannot be written: {error}. The same command continues the run "
+                f"from its last good state (completed epochs: {self.completed_epochs})."
+            ) from error
+
+    @property
+    def completed_epochs(self):
+        """The number of epochs after which the state was kept."""
+        return checkpoints.completed_epochs(self.folder)
+
+    def restore(self, model):
+        """Sets the compiled `model` to the last state that was kept.
+
+        Rows of `metrics.csv` that belong to later epochs are removed, since those will be run
+        again.
+
+        Returns:
+            The number of epochs that were completed, 0 in a new run.
+        """
+        distribution.check(model)
+        epochs = checkpoints.restore(model, self.folder)
+        if not distribution.process():
+            rows = files.read_metrics(self.folder)
+            files.write_metrics(self.folder, [row for row in rows if int(row["epoch"]) < epochs])
+        return epochs
+
+    def callbacks(self, *, seed, unit, per_epoch, extra=()):
+        """Returns the callbacks that report and keep every epoch in the folder.
+
+        Args:
+            seed: Integer, seed of the run.
+            unit: What an example is in the reports, such as `"images"`.
+            per_epoch: Integer, units of an epoch.
+            extra: Callbacks that add to the reports or need the end of an epoch.
+        """
+        if not distribution.process():
+            self.log = keras.callbacks.CSVLogger(self.folder / "metrics.csv", append=True)
+        alone = distribution.processes() == 1
+        return [
+            *([] if alone else [callbacks.Together()]),
+            callbacks.Reseed(seed),
+            callbacks.Report(unit, per_epoch),
+            *extra,
+            *([self.log] if self.log else []),
+            checkpoints.Checkpoint(self.folder),
+            keras.callbacks.TerminateOnNaN() if alone else callbacks.StopOnNaN(),
+        ]
+
+    def check(self, history):
+        """Ends the program if the loss became infinite or no number; the last state is kept."""
+        loss = history.history["loss"][-1]
+        if not math.isfinite(loss):
+            raise SystemExit(
+                f"The loss became {loss} in epoch {history.epoch[-1] + 1}, so training was "
+                f"stopped. {self.folder} keeps the last good state (completed epochs: "
+                f"{self.completed_epochs}). Try a lower --learning_rate or a smaller --clip_norm, "
+                "with another --run_dir."
+            )
+
+    def finish(self, *, title, panels, results, parameters, save, model_name):
+        """Writes the curves, the model and last the summary, which marks the run as complete.
+
+        Args:
+            title: Text above the curves.
+            panels: The curves: for each panel, by its name, a dictionary from labels to columns of
+                `metrics.csv`.
+            results: Dictionary from names of the summary to columns, of which the last row is
+                taken.
+            parameters: Integer, parameters of the model.
+            save: Function that saves the model to a path.
+            model_name: Name of the model's file or folder.
+
+        Returns:
+            The summary: a dictionary.
+        """
+        if distribution.process():
+            return distribution.broadcast(None)
+        files.plot_curves(self.folder, title, panels)
+        save(self.folder / model_name)
+        rows = files.read_metrics(self.folder)
+        rates = {
+            column: float(np.median([float(row[column]) for row in rows]))
+            for column in rows[-1]
+            if column.endswith("_per_second")
+        }
+        summary = {
+            **{name: float(rows[-1][column]) for name, column in results.items()},
+            "epochs": len(rows),
+            "parameters": parameters,
+            "seconds": sum(float(row["seconds"]) for row in rows),
+            **rates,
+            "backend": keras.backend.backend(),
+            "hardware": devices.hardware(),
+            "devices": distribution.describe(),
+        }
+        files.write_json(self.folder / "summary.json", summary)
+        return distribution.broadcast(summary)
+
+
+def _check_configuration(folder, config):
+    """Returns the record of the run in `folder`, or ends the program if it is another's."""
+    path = folder / "config.json"
+    record = files.read_json(path)
+    try:
+        found, _ = record["config"], record["starts"]
+    except (KeyError, TypeError) as error:
+        raise SystemExit(f"{path} is no record of a run, and was left as it is.") from error
+    wanted = _plain(config)
+    differences = [
+        f"{key} is {found.get(key)!r} there and {wanted.get(key)!r} here"
+        for key in sorted((found.keys() | wanted.keys()) - MEANS)
+        if found.get(key) != wanted.get(key)
+    ]
+    if differences:
+        raise SystemExit(
+            f"{folder} holds a run of another configuration, which was left as it is: "
+            f"{'; '.join(differences)}. Choose another --run_dir."
+        )
+    return record
+
+
+def _is_left_behind(file):
+    """Returns whether a process that was killed at its start leaves such a file behind."""
+    return file.name == LOCK or file.name.endswith(".unfinished")
+
+
+def _plain(config):
+    """Returns backend and fields of `config` as JSON gives them back, without the `MEANS`."""
+    fields = {k: v for k, v in dataclasses.asdict(config).items() if k not in MEANS}
+    return json.loads(json.dumps({"backend": keras.backend.backend(), **fields}))
+
+
+def _circumstances():
+    return machine.circumstances(PACKAGES) | {
+        "hardware": devices.hardware(),
+        "devices": distribution.describe(),
+    }

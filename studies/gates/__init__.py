@@ -1,0 +1,1 @@
+"""What the gate with inhibition does in fine-tuning and on images."""

@@ -1,0 +1,1 @@
+"""Time and memory against length, depth and devices."""
