@@ -152,9 +152,6 @@ USES = {
         (tokenizer, "_add_special_token"),
         (preprocessor, "_add_missing_kwargs"),
     ],
-    ("weights/messages", "a warning does not name the caller's line"): [
-        (module("sys"), "_getframe"),
-    ],
     ("pictures of a trained model", "there are none"): [
         (model, "_layers"),
     ],
