@@ -9,6 +9,7 @@ import math
 import keras
 from keras import ops
 
+from keras_gimlp.backend.pick import pick
 from keras_gimlp.layers import GateWithInhibition
 
 
@@ -127,17 +128,6 @@ def distances_of(tokens):
     # KerasHub's repeats a row, and so fixes the number of tokens in exported models.
     positions = ops.arange(tokens, dtype="int32")
     return ops.expand_dims(positions, 1) - ops.expand_dims(positions, 0)
-
-
-def pick(scores, indices):
-    """Returns `(batch, heads, N, N)` out of `(batch, heads, N, P)`, by indices `(N, N)`."""
-    indices = ops.broadcast_to(indices, (*ops.shape(scores)[:-1], ops.shape(indices)[-1]))
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # `take_along_axis` loses the shape of texts of any length.
-        return tf.gather(scores, indices, batch_dims=3)
-    return ops.take_along_axis(scores, indices, axis=-1)
 
 
 def add_gates(encoder_layer, wrapper, **kwargs):
