@@ -47,7 +47,7 @@ class FunctionalModel:
             return pack([tensors[id(x)] for x in self.outputs])
 
         def call(self, inputs, training=None, mask=None):
-            # Of several inputs, it is a mask for each, or none.
+            # Of several inputs, `mask` holds a mask for each, or none.
             masked = any(one is not None for one in keras.tree.flatten(mask))
             if self._recorded is None or masked or not compiled_by_torch():
                 return super().call(inputs, training=training, mask=mask)

@@ -54,9 +54,9 @@ def test_it_computes_and_learns_the_same(family, policy):
     model.layers[-2].trainable = False
     tolerance = {"rtol": 1e-4, "atol": 1e-6} if policy == "float32" else {"rtol": 0.1, "atol": 0.02}
     outputs, expected = gradients(model, lambda x: model(x, training=True), x)
-    found_outputs, found = gradients(model, compiled(model), x)
-    np.testing.assert_allclose(found_outputs, outputs, **tolerance)
-    for weight, ours, theirs in zip(model.weights, found, expected, strict=True):
+    same_outputs, learned = gradients(model, compiled(model), x)
+    np.testing.assert_allclose(same_outputs, outputs, **tolerance)
+    for weight, ours, theirs in zip(model.weights, learned, expected, strict=True):
         assert (ours is None) == (theirs is None) == (not weight.trainable), weight.path
         if ours is not None:
             np.testing.assert_allclose(ours, theirs, err_msg=weight.path, **tolerance)
@@ -69,8 +69,8 @@ def test_mixed_precision_casts_what_each_layer_casts(rng):
     for weight in model.weights:
         weight.assign_add(rng.normal(size=weight.shape))
     # With this backend, the functions are called instead of the recorded operations.
-    found = compiled(model, backend="eager")(x).detach()
-    np.testing.assert_array_equal(found, model(x, training=True).detach())
+    outputs = compiled(model, backend="eager")(x).detach()
+    np.testing.assert_array_equal(outputs, model(x, training=True).detach())
 
 
 def test_blocks_are_dropped_anew_in_each_call():
