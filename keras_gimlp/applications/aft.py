@@ -57,7 +57,8 @@ def AFT(  # noqa: D417  the first arguments are those of keras.applications
     model is built. `"conv"` has neither, classifies the mean over all positions, and takes images
     of any size: `input_shape=(None, None, 3)`.
 
-    The first eight arguments are those of `keras.applications`. Three of them differ:
+    The first eight arguments are those of `keras.applications`. Of these, `weights`, `input_shape`
+    and `pooling` are described here.
 
     Args:
         weights: `None` for newly initialized weights, or the path of a `.weights.h5` or `.keras`

@@ -55,7 +55,8 @@ def CycleMLP(  # noqa: D417 the first arguments are those of keras.applications
 
     No parameter depends on the position, so one model takes images of any size.
 
-    The first eight arguments are those of `keras.applications`. Three of them differ:
+    The first eight arguments are those of `keras.applications`. Of these, `weights`, `input_shape`
+    and `pooling` are described here.
 
     Args:
         weights: `None` for newly initialized weights; `"imagenet"` or a name in

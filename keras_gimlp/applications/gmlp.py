@@ -42,7 +42,8 @@ def gMLP(  # noqa: D417  the first arguments are those of keras.applications
     There are no position embeddings: the spatial weights depend on the positions, so the image size
     is fixed when the model is built.
 
-    The first eight arguments are those of `keras.applications`. Three of them differ:
+    The first eight arguments are those of `keras.applications`. Of these, `weights`, `input_shape`
+    and `pooling` are described here.
 
     Args:
         weights: `None` for newly initialized weights; `"imagenet"` or a name in

@@ -41,7 +41,8 @@ def ResMLP(  # noqa: D417  the first arguments are those of keras.applications
 
     Token mixing depends on the positions, so the image size is fixed when the model is built.
 
-    The first eight arguments are those of `keras.applications`. Three of them differ:
+    The first eight arguments are those of `keras.applications`. Of these, `weights`, `input_shape`
+    and `pooling` are described here.
 
     Args:
         weights: `None` for newly initialized weights; `"imagenet"` or a name in
