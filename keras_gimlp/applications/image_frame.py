@@ -12,17 +12,12 @@ from keras_gimlp.weights import Spatial, load_weights
 class ImageFrame:
     """The arguments that all image models share, and the parts that these describe.
 
+    The first eight arguments are those of `keras.applications`.
+
     Args:
-        include_top: As in `keras.applications`, like all arguments up to `name`.
         weights: What `keras_gimlp.weights.load_weights` takes, or `None`.
-        input_tensor: A Keras tensor, or `None` for a new input of shape `input_shape`.
-        input_shape: Tuple `(height, width, channels)`. `None` means `(224, 224, 3)`.
-        pooling: `None`, `"avg"` or `"max"`.
-        classes: Integer, number of classes.
-        classifier_activation: Activation of the classifier.
-        name: Name of the model.
-        feature_maps: `False` for no maps, `True` for those of `by_default`, or a list or tuple of
-            numbers of blocks or stages, of which negative ones count from the end.
+        feature_maps: `False` for no maps, `True` for the maps of `by_default`, or a list or tuple
+            of numbers of blocks or stages, of which negative ones count from the end.
         count: Integer, number of blocks or stages.
         by_default: The numbers that `feature_maps=True` means. Defaults to the last alone.
 
