@@ -5,7 +5,6 @@ import keras_hub
 
 from keras_gimlp.applications.common import (
     add_residual,
-    check_positive_integers,
     drop_path_rates,
     variant,
 )
@@ -14,6 +13,7 @@ from keras_gimlp.backend.dense import Dense
 from keras_gimlp.backend.functional_model import FunctionalModel
 from keras_gimlp.backend.layer_normalization import LayerNormalization
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
+from keras_gimlp.layers.arguments import check_positive_integers
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP-S has this one
 

@@ -281,7 +281,7 @@ def test_a_saved_preset_is_the_same_model(name, tmp_path):
 
 def test_a_wrong_argument_beside_a_saved_preset_is_what_is_complained_of(tmp_path):
     small("giBERT").save_to_preset(str(tmp_path))
-    with pytest.raises(ValueError, match="`gated_layers` must be None"):
+    with pytest.raises(ValueError, match="`gated_layers` must be at most `num_layers`"):
         applications.giBERT.from_preset(str(tmp_path), gated_layers=9)
 
 
@@ -394,7 +394,7 @@ def test_the_signature_and_the_docstring_name_every_argument(name):
         assert f"\n        {argument}: " in cls.__doc__
     assert f"Defaults to the preset's, or {plain['dropout'].default}." in cls.__doc__
     assert small(name).dropout == plain["dropout"].default
-    with pytest.raises(TypeError, match=f"^{name}\\(\\) got an .* argument 'num_layer'"):
+    with pytest.raises(TypeError, match="got an unexpected keyword argument 'num_layer'"):
         cls(num_layer=3)
 
 
@@ -476,8 +476,9 @@ def test_examples_in_docstrings_run(name):
     ("arguments", "message"),
     [
         ({"inhibition": 1.5}, "`inhibition` must be in \\[0, 1\\]"),
-        ({"gated_layers": 4}, "`gated_layers` must be None .* 1 to 3. Received: gated_layers=4"),
-        ({"gated_layers": 0}, "`gated_layers` must be None"),
+        ({"gated_layers": 4}, "at most `num_layers`. Received: gated_layers=4, num_layers=3"),
+        ({"gated_layers": True}, "`gated_layers` must be a positive integer or None"),
+        ({"rank": 0}, "`rank` must be a positive integer or None. Received: rank=0"),
         ({"scope": "image"}, "`scope` must be"),
         ({"gate_query": False, "gate_key": False}, "`gate_query` or `gate_key` must be true"),
         ({"trainable": "head"}, '`trainable` must be True, False or "gates"'),
