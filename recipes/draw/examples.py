@@ -87,14 +87,15 @@ def tokenizer_of(model, config):
 
 def of_run(config):
     """Returns the test images `--examples` of the run in whose folder the model lies."""
-    from recipes.images import configurations, datasets, models
+    from recipes import image_classification
+    from recipes.images import datasets, models
 
     trained = run_of(config)
     if trained is None:
         raise PictureError(
             "The model is not in the folder of a run, which would know its data: name --images."
         )
-    run = record.options(trained, configurations.Config)
+    run = record.options(trained, image_classification.Config)
     data_dir = config.data_dir or run.data_dir
     data = datasets.load(run.data, data_dir, run.train_split, run.test_split)
     wrong = [n for n in config.examples if n >= data.test_size]

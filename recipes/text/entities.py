@@ -9,15 +9,13 @@ import re
 
 import numpy as np
 
-from recipes import missing
+from recipes import language
 from recipes.program import command_line
-from recipes.text import encoders, synthetic
+from recipes.text import synthetic, tokenizers
 from recipes.training import streams
 
-try:
+with language():
     from seqeval import metrics
-except ModuleNotFoundError as error:
-    raise missing(error) from None
 
 TAG = re.compile(r"O|[BI]-\S+")
 
@@ -105,18 +103,18 @@ def pack(encoder, sentences, sequence_length):
     """
     room = sequence_length - 2  # beside the special tokens
     every = [word for words, _ in sentences for word in words]
-    tokens = iter(encoders.words_to_tokens(encoder.tokenizer, every)[0])
+    tokens = iter(tokenizers.words_to_tokens(encoder.tokenizer, every)[0])
     rows, places = [], []
     for words, _ in sentences:
-        row, found = [], []
+        row, starts = [], []
         full = False
         for ids in itertools.islice(tokens, len(words)):
             full = full or len(row) + len(ids) > room
-            found.append(1 + len(row) if ids and not full else None)
+            starts.append(1 + len(row) if ids and not full else None)
             row += [] if full else ids
         rows.append(row)
-        places.append(found)
-    left_out = sum(place is None for found in places for place in found)
+        places.append(starts)
+    left_out = sum(place is None for starts in places for place in starts)
     return encoder.pack((rows,), sequence_length), places, left_out
 
 
@@ -131,18 +129,18 @@ def label(sentences, places, tags, sequence_length):
     """
     numbers = {tag: i for i, tag in enumerate(tags)}
     labels = np.full((len(sentences), sequence_length), -1, "int32")
-    for row, found, (_, tagged) in zip(labels, places, sentences, strict=True):
-        for place, tag in zip(found, tagged, strict=True):
+    for row, starts, (_, tagged) in zip(labels, places, sentences, strict=True):
+        for place, tag in zip(starts, tagged, strict=True):
             if place is not None:
                 row[place] = numbers[tag]
     return labels
 
 
-def score(sentences, found):
-    """Returns the scores of the tags that were found in sentences, as seqeval counts them."""
+def score(sentences, predicted):
+    """Returns the scores of the tags that were predicted for sentences, as seqeval counts them."""
     truth = [tags for _, tags in sentences]
     return {
-        "f1": float(metrics.f1_score(truth, found)),
-        "precision": float(metrics.precision_score(truth, found, zero_division=0)),
-        "recall": float(metrics.recall_score(truth, found, zero_division=0)),
+        "f1": float(metrics.f1_score(truth, predicted)),
+        "precision": float(metrics.precision_score(truth, predicted, zero_division=0)),
+        "recall": float(metrics.recall_score(truth, predicted, zero_division=0)),
     }

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from recipes.text import encoders
+from recipes.text import tokenizers
 
 CANDIDATES = 20  # the best first and last tokens of a window, from which answers are made
 
@@ -77,7 +77,7 @@ def tokenized(tokenizer, texts):
     """Returns for every text its token ids, and where each token begins and ends in it."""
     words = [list(re.finditer(r"\S+", text)) for text in texts]
     flat = [match.group() for matches in words for match in matches]
-    parts = iter(zip(*encoders.words_to_tokens(tokenizer, flat), strict=True))
+    parts = iter(zip(*tokenizers.words_to_tokens(tokenizer, flat), strict=True))
     found = []
     for matches in words:
         ids, characters = [], []

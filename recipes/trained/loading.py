@@ -1,11 +1,11 @@
-"""The model that is to leave Keras."""
+"""The trained model that options name: by name, in a file, or in a preset."""
 
 import inspect
 import json
 import pathlib
 import warnings
 
-from recipes import missing
+from recipes import language
 from recipes.program.command_line import one_of
 
 
@@ -59,10 +59,8 @@ def from_file(path):
 
 def from_preset(preset):
     """Returns the task in a preset, or its encoder if it holds no task."""
-    try:
+    with language():
         from recipes.text import transformer  # noqa: F401  KerasHub knows all our presets
-    except ModuleNotFoundError as error:
-        raise missing(error) from None
     try:
         with warnings.catch_warnings():
             # KerasHub compiles what it loads, and misses the optimizer's state in the file.

@@ -14,6 +14,7 @@ import dataclasses
 import errno
 import json
 import math
+import pathlib
 import sys
 
 import filelock
@@ -25,9 +26,14 @@ from recipes.training import callbacks, checkpoints, devices, distribution
 
 PACKAGES = ("keras_gimlp", "keras", "keras-hub", "numpy", "tensorflow", "jax", "torch")
 LOCK = "run.lock"
-# Options that do not change what is trained: a run may be continued with others.
-MEANS = {"run_dir", "devices", "strategy", "model_devices", "remat", "jit_compile", "every"}
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def folder_of(config, prefix=""):
+    """Returns the folder of a run: the one that is asked for, or one named after what is run."""
+    backend = keras.backend.backend()
+    name = f"{prefix}{config.config}-{config.model}-{backend}-seed{config.seed}"
+    return pathlib.Path(config.run_dir or f"runs/{name}")
 
 
 def open_run(folder, config):
@@ -63,11 +69,14 @@ class Run:
 
     Attributes:
         folder: Path of the run.
+        first_epoch: Integer, epochs that were completed before.
         verbose: What `fit` prints: a progress bar on a terminal, plain lines elsewhere.
     """
 
     def __init__(self, folder, config):
         self.folder = folder
+        self.seed = config.seed
+        self.first_epoch = 0
         self.verbose = 1 if sys.stdout.isatty() else 2
         self.log = None
         self.lock = filelock.FileLock(folder / LOCK, timeout=0)
@@ -140,27 +149,46 @@ class Run:
             The number of epochs that were completed, 0 in a new run.
         """
         distribution.check(model)
-        epochs = checkpoints.restore(model, self.folder)
+        self.first_epoch = checkpoints.restore(model, self.folder)
         if not distribution.process():
             rows = files.read_metrics(self.folder)
-            files.write_metrics(self.folder, [row for row in rows if int(row["epoch"]) < epochs])
-        return epochs
+            rows = [row for row in rows if int(row["epoch"]) < self.first_epoch]
+            files.write_metrics(self.folder, rows)
+        return self.first_epoch
 
-    def callbacks(self, *, seed, unit, per_epoch, extra=()):
-        """Returns the callbacks that report and keep every epoch in the folder.
+    def fit(self, model, batches, *, epochs, steps, unit, per_step, extra=(), **kwargs):
+        """Trains the restored `model` to the end, and reports and keeps every epoch in the folder.
 
         Args:
-            seed: Integer, seed of the run.
+            model: The compiled model.
+            batches: Its batches from `first_epoch` on, shuffled.
+            epochs: Integer, epochs of the whole run.
+            steps: Integer, batches of an epoch.
             unit: What an example is in the reports, such as `"images"`.
-            per_epoch: Integer, units of an epoch.
+            per_step: Integer, units of a batch.
             extra: Callbacks that add to the reports or need the end of an epoch.
+            **kwargs: Further arguments of `keras.Model.fit`.
         """
+        history = model.fit(
+            batches,
+            initial_epoch=self.first_epoch,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            callbacks=self.callbacks(unit, steps * per_step, extra),
+            shuffle=False,  # the stream is shuffled already
+            verbose=self.verbose,
+            **kwargs,
+        )
+        self.check(history)
+
+    def callbacks(self, unit, per_epoch, extra=()):
+        """Returns the callbacks that report and keep every epoch in the folder."""
         if not distribution.process():
             self.log = keras.callbacks.CSVLogger(self.folder / "metrics.csv", append=True)
         alone = distribution.processes() == 1
         return [
             *([] if alone else [callbacks.Together()]),
-            callbacks.Reseed(seed),
+            callbacks.Reseed(self.seed),
             callbacks.Report(unit, per_epoch),
             *extra,
             *([self.log] if self.log else []),
@@ -224,14 +252,14 @@ def _check_configuration(folder, config):
     path = folder / "config.json"
     record = files.read_json(path)
     try:
-        found, _ = record["config"], record["starts"]
+        kept, _ = record["config"], record["starts"]
     except (KeyError, TypeError) as error:
         raise SystemExit(f"{path} is no record of a run, and was left as it is.") from error
     wanted = _plain(config)
     differences = [
-        f"{key} is {found.get(key)!r} there and {wanted.get(key)!r} here"
-        for key in sorted((found.keys() | wanted.keys()) - MEANS)
-        if found.get(key) != wanted.get(key)
+        f"{key} is {kept.get(key)!r} there and {wanted.get(key)!r} here"
+        for key in sorted((kept.keys() | wanted.keys()) - set(config.MEANS))
+        if kept.get(key) != wanted.get(key)
     ]
     if differences:
         raise SystemExit(
@@ -247,8 +275,8 @@ def _is_left_behind(file):
 
 
 def _plain(config):
-    """Returns backend and fields of `config` as JSON gives them back, without the `MEANS`."""
-    fields = {k: v for k, v in dataclasses.asdict(config).items() if k not in MEANS}
+    """Returns backend and fields of `config` as JSON gives them back, without the means."""
+    fields = {k: v for k, v in dataclasses.asdict(config).items() if k not in config.MEANS}
     return json.loads(json.dumps({"backend": keras.backend.backend(), **fields}))
 
 
