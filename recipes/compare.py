@@ -37,7 +37,7 @@ PROGRAM = "python -m recipes.compare"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to compare."""
+    """The runs to compare, and by which column or score."""
 
     # Folders of runs, and files that --keep has written.
     folders: tyro.conf.Positional[tuple[pathlib.Path, ...]]

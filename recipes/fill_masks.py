@@ -21,7 +21,7 @@ PROGRAM = "python -m recipes.fill_masks"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to fill."""
+    """The sentences to fill, and with which model."""
 
     # Folder or name of the preset.
     preset: str
@@ -52,16 +52,10 @@ def main(arguments=None):
 
 
 def fill(task, text, top=5):
-    """Returns the most likely tokens for every mask in a text.
+    """Returns for every `[MASK]` in a text its `top` likeliest tokens with their probabilities.
 
-    Args:
-        task: A `keras_hub.models.MaskedLM` with its preprocessor.
-        text: String with one or more `[MASK]`.
-        top: Integer, how many tokens for each.
-
-    Returns:
-        For every mask a list of pairs: a token without its mark of a word's beginning or middle,
-        and its probability.
+    The task is a `keras_hub.models.MaskedLM` with its preprocessor. Tokens are without their marks
+    of a word's beginning or middle.
     """
     from keras import ops
 

@@ -39,7 +39,7 @@ GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 @dataclasses.dataclass(frozen=True)
 class Config(options.FineTuning):
-    """The options of this recipe, after those of all fine-tuning recipes."""
+    """The options of this recipe, after the options of all fine-tuning recipes."""
 
     # cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli (TensorFlow Datasets), generated or
     # generated_pairs.
@@ -80,11 +80,7 @@ def main(arguments=None):
 def train(job, data, watch=None):
     """Trains and scores one encoder: one setting with one seed.
 
-    Args:
-        job: The `Job`.
-        data: The `Data` of the task.
-        watch: Function from the inputs of the first test batch to callbacks of the training.
-            Defaults to `None`, none.
+    `watch` goes from the inputs of the first test batch to callbacks of the training.
     """
     import numpy as np
 

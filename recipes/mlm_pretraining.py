@@ -146,46 +146,29 @@ SMALL = Config(
     learning_rate=4e-3,
     warmup_steps=1_000,
 )
-CONFIGURATIONS = command_line.named(
-    {
-        "python": Config(),
-        "small_gmlp": SMALL,
-        "small_amlp": dataclasses.replace(SMALL, model="aMLP", depth=9, attention_dim=32),
-        "small_bert": dataclasses.replace(
-            SMALL, model="BERT", depth=8, ffn_dim=768, num_heads=3, learning_rate=1e-3
-        ),
-        **{
-            f"small_transformer{suffix}": dataclasses.replace(
-                SMALL,
-                model="Transformer",
-                depth=8,
-                ffn_dim=688,
-                num_heads=3,
-                positions=positions,
-                learning_rate=learning_rate,
-            )
-            for suffix, positions, learning_rate in (
-                ("", "absolute", 2e-3),
-                ("_relative", "relative", 4e-3),
-            )
-        },
-        # Its position biases get gradients below the usual epsilon.
-        "small_aft": dataclasses.replace(
-            SMALL, model="AFT", depth=7, ffn_dim=768, learning_rate=2e-3, adam_epsilon=1e-9
-        ),
-        # As in the paper, fewer channels where they are not split.
-        **{
-            f"small_{form}": dataclasses.replace(SMALL, form=form, ffn_dim=768)
-            for form in ("linear", "additive", "multiplicative")
-        },
-        "gmlp_ablation": ABLATION,
-        "gmlp_base": dataclasses.replace(FULL, depth=48),
-        "gmlp_large": dataclasses.replace(FULL, depth=96, dim=768),
-        "gmlp_xlarge": dataclasses.replace(FULL, depth=144, dim=1024, ffn_dim=4096),
-        "amlp_base": dataclasses.replace(FULL, model="aMLP", attention_dim=64),
-        "amlp_large": dataclasses.replace(FULL, model="aMLP", depth=72, dim=768, attention_dim=128),
-    }
+SMALL_TRANSFORMER = dataclasses.replace(
+    SMALL, model="Transformer", depth=8, ffn_dim=688, num_heads=3
 )
+# fmt: off
+CONFIGURATIONS = command_line.named({
+    "python": Config(),
+    "small_gmlp": SMALL,
+    "small_amlp": dataclasses.replace(SMALL, model="aMLP", depth=9, attention_dim=32),
+    "small_bert": dataclasses.replace(SMALL, model="BERT", depth=8, ffn_dim=768, num_heads=3, learning_rate=1e-3),
+    "small_transformer": dataclasses.replace(SMALL_TRANSFORMER, learning_rate=2e-3),
+    "small_transformer_relative": dataclasses.replace(SMALL_TRANSFORMER, positions="relative"),
+    # Its position biases get gradients below the usual epsilon.
+    "small_aft": dataclasses.replace(SMALL, model="AFT", depth=7, ffn_dim=768, learning_rate=2e-3, adam_epsilon=1e-9),
+    # As in the paper, fewer channels where they are not split.
+    **{f"small_{form}": dataclasses.replace(SMALL, form=form, ffn_dim=768) for form in ("linear", "additive", "multiplicative")},
+    "gmlp_ablation": ABLATION,
+    "gmlp_base": dataclasses.replace(FULL, depth=48),
+    "gmlp_large": dataclasses.replace(FULL, depth=96, dim=768),
+    "gmlp_xlarge": dataclasses.replace(FULL, depth=144, dim=1024, ffn_dim=4096),
+    "amlp_base": dataclasses.replace(FULL, model="aMLP", attention_dim=64),
+    "amlp_large": dataclasses.replace(FULL, model="aMLP", depth=72, dim=768, attention_dim=128),
+})
+# fmt: on
 
 
 def main(arguments=None):

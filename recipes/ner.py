@@ -26,7 +26,7 @@ PROGRAM = "python -m recipes.ner"
 
 @dataclasses.dataclass(frozen=True)
 class Config(options.FineTuning):
-    """The options of this recipe, after those of all fine-tuning recipes."""
+    """The options of this recipe, after the options of all fine-tuning recipes."""
 
     # generated, conll2003 (TensorFlow Datasets), or files.
     data: str = "generated"

@@ -33,7 +33,7 @@ PROGRAM = "python -m recipes.squad"
 
 @dataclasses.dataclass(frozen=True)
 class Config(options.FineTuning):
-    """The options of this recipe, after those of all fine-tuning recipes."""
+    """The options of this recipe, after the options of all fine-tuning recipes."""
 
     # generated, generated_v2 (some questions have no answer), v1.1 or v2.0 (TensorFlow Datasets).
     data: str = "generated"

@@ -26,7 +26,7 @@ PROGRAM = "python -m recipes.swag"
 
 @dataclasses.dataclass(frozen=True)
 class Config(options.FineTuning):
-    """The options of this recipe, after those of all fine-tuning recipes."""
+    """The options of this recipe, after the options of all fine-tuning recipes."""
 
     # generated, piqa (TensorFlow Datasets), or files in --data_dir: swag, piqa_files, copa_files.
     data: str = "generated"

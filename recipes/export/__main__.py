@@ -31,7 +31,7 @@ PROGRAM = "python -m recipes.export"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to export."""
+    """The model to export, and the format."""
 
     # Format of the file.
     format: Literal["onnx", "openvino", "litert", "tf_saved_model", "torch"]

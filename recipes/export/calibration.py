@@ -9,7 +9,6 @@ import numpy as np
 
 from keras_gimlp import applications
 from recipes import glue, image_classification
-from recipes.program import files
 from recipes.trained import record
 
 EXAMPLES = 320  # at most
@@ -36,20 +35,17 @@ class Calibration:
 def load(model, config, signature):
     """Returns the `Calibration` that a model is to be quantized with, or ends the program.
 
-    Args:
-        model: The Keras model.
-        config: The options of `recipes.export`, which say where the model came from.
-        signature: Its `Signature`.
+    `config` are the options of `recipes.export`, which say where the model came from.
     """
     if config.photos:
         return photos(config, signature)
-    path = pathlib.Path(config.preset or config.weights or "").expanduser().parent / "config.json"
-    if not path.exists():
+    path = config.preset or config.weights
+    trained = record.config_of_run(path)
+    if trained is None:
         raise SystemExit(
             "int8 is calibrated on the data of the run that trained the model, in whose folder "
             "--weights or --preset must lie, or on a folder of --photos."
         )
-    trained = files.read_json(path).get("config", {})
     if "image_size" in trained:
         return images(record.options(trained, image_classification.Config))
     if "task" in trained:

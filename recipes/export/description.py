@@ -5,24 +5,16 @@ import hashlib
 
 import keras
 
-from recipes.export import vocabulary
 from recipes.export.signature import LEAST
 from recipes.program import machine
 from recipes.trained import record
 
+SAMPLE = "An example of what a text becomes."
 PACKAGES = ("keras_gimlp", "keras", "keras-hub", "tensorflow", "jax", "torch")
 
 
 def describe(model, signature, format, path, config):
-    """Returns the description of a file.
-
-    Args:
-        model: The Keras model.
-        signature: Its `Signature`.
-        format: The `Format` that it was written in.
-        path: Path of the file or folder.
-        config: The options of `recipes.export`, which say where the model came from.
-    """
+    """Returns the description of the file, or folder, at `path`."""
     parts = sorted(p for p in path.parent.rglob("*") if p.is_file())
     return {
         "model": config.model or model.name,
@@ -45,7 +37,7 @@ def describe(model, signature, format, path, config):
 def preprocessing(model, signature, path, config):
     """Returns the steps from a photo or a text to the inputs, `None` where they are not known."""
     if signature.by_name:
-        return vocabulary.describe(model, path)
+        return tokenizer(model, path)
     scale = record.transform_of(config)
     if scale is None:
         return None
@@ -57,6 +49,46 @@ def preprocessing(model, signature, path, config):
         "interpolation": scale.interpolation,
         "mean": scale.mean[:channels],
         "deviation": scale.deviation[:channels],
+    }
+
+
+def write_vocabulary(model, path):
+    """Writes the vocabulary of a model's tokenizer into the folder `path.tokenizer`, if it has one.
+
+    It is stored as everywhere: a file of words, of words and merges, or a SentencePiece model.
+    """
+    preprocessor = getattr(model, "preprocessor", None)
+    if preprocessor is not None:
+        folder = folder_of(path)
+        folder.mkdir()
+        preprocessor.tokenizer.save_assets(str(folder))
+
+
+def folder_of(path):
+    return path.with_name(f"{path.name}.tokenizer")
+
+
+def tokenizer(model, path):
+    """Returns the steps from a text to its tokens, `None` where they are not known."""
+    preprocessor = getattr(model, "preprocessor", None)
+    if preprocessor is None:
+        return None
+    own = preprocessor.tokenizer
+    if not preprocessor.built:
+        preprocessor.build(None)
+    token_ids, _ = preprocessor.packer((own([SAMPLE]),))
+    settings = own.get_config()
+    return {
+        "tokenizer": type(own).__name__,
+        "files": folder_of(path).name,
+        "lowercase": settings.get("lowercase"),
+        "special_tokens": {x: own.token_to_id(x) for x in own.special_tokens},
+        "vocabulary_size": own.vocabulary_size(),
+        "sequence_length": preprocessor.sequence_length,
+        "example": {
+            "text": SAMPLE,
+            "token_ids": [int(x) for x in token_ids[0] if x != own.pad_token_id],
+        },
     }
 
 

@@ -10,18 +10,10 @@ import warnings
 
 
 def quantize(data, format, path, config):
-    """Quantizes a file, beside the folder that it is in.
+    """Quantizes the file at `path`, beside the folder that it is in, with a `Calibration`.
 
-    Ends the program if it loses more of its score than it may.
-
-    Args:
-        data: The `Calibration`.
-        format: The `Format`.
-        path: Path of the file.
-        config: The options of `recipes.export`.
-
-    Returns:
-        The path of the new file, and a dictionary with the scores before and after.
+    Ends the program if it loses more of its score than it may. Returns the path of the new file,
+    and a dictionary with the scores before and after.
     """
     target = path.parent.with_name(config.quantize) / path.name
     target.parent.mkdir()

@@ -18,13 +18,7 @@ LARGEST = 2**31 - 2**20  # bytes of weights in a file of ONNX; more stand in a f
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """An input of a model.
-
-    Attributes:
-        name: Its name, by which a text model knows it.
-        dtype: Name of its type.
-        shape: Tuple of integers, and of names for the sizes that a caller chooses.
-    """
+    """An input of a model: `shape` has integers, and names for the sizes that a caller chooses."""
 
     name: str
     dtype: str
@@ -33,13 +27,10 @@ class Input:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """Inputs and outputs of a Keras model, in the order of the exported one.
+    """Inputs and names of outputs of a Keras model, in the order of the exported one.
 
-    Attributes:
-        inputs: Tuple of `Input`.
-        outputs: Tuple of names.
-        most: Dictionary, the largest value of each size that a caller chooses.
-        vocabulary_size: Integer, how many tokens a text model knows, `None` for images.
+    `most` has the largest value of each size that a caller chooses, `vocabulary_size` the number of
+    tokens that a text model knows, `None` for images.
     """
 
     inputs: tuple

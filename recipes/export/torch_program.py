@@ -47,12 +47,7 @@ def write_openvino(model, signature, path):
 
 
 def program(model, signature):
-    """Returns a `torch.export.ExportedProgram` of a model.
-
-    Args:
-        model: Functional Keras model.
-        signature: Its `Signature`.
-    """
+    """Returns a `torch.export.ExportedProgram` of a functional Keras model."""
     sizes = {n: torch.export.Dim(n, min=LEAST[n], max=signature.most[n]) for n in signature.free()}
     examples = signature.examples(0, **TRACED)
     with torch.no_grad(), free_sizes():

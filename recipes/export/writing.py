@@ -7,7 +7,7 @@ import tempfile
 import keras
 from keras import ops
 
-from recipes.export import calibration, description, int8, signature, vocabulary
+from recipes.export import calibration, description, int8, signature
 from recipes.program import files
 
 # The sizes of the inputs that are compared: not those that the model was traced with.
@@ -20,13 +20,8 @@ TRIALS = (
 def write(model, format, path, config):
     """Writes a model at `path` and its description beside it, and returns the description.
 
-    Ends the program, and leaves nothing, if what was written computes something else.
-
-    Args:
-        model: Functional Keras model.
-        format: The `Format`.
-        path: Path that does not exist yet.
-        config: The options of `recipes.export`, which say where the model came from.
+    Ends the program, and leaves nothing, if the file computes something else. `path` does not exist
+    yet; `config` are the options of `recipes.export`, which say where the model came from.
     """
     check_precision(model)
     given = signature.signature_of(model)
@@ -45,7 +40,7 @@ def write(model, format, path, config):
             quantized = None
             if config.quantize:
                 unfinished, quantized = int8.quantize(data, format, unfinished, config)
-            vocabulary.write(model, unfinished)
+            description.write_vocabulary(model, unfinished)
             described = description.describe(model, given, format, unfinished, config)
             described |= {"error": error, "quantized": quantized}
             move(unfinished.parent.iterdir(), description_path)

@@ -26,11 +26,7 @@ from recipes.text.tokenizers import byte_pairs, sentence_pieces, word_pieces
 class Kind:
     """An architecture by its tasks, which know the classes of their parts.
 
-    Attributes:
-        classifier: Class of its text classifier.
-        masked_lm: Class of its masked language model.
-        learn: Function from texts and a size to arguments of its tokenizer, a new vocabulary.
-        gated: Whether it has gates with inhibition.
+    `learn` goes from texts and a size to arguments of its tokenizer, a new vocabulary.
     """
 
     classifier: type
@@ -97,14 +93,9 @@ class TextEncoder:
         return preprocessor.packer
 
     def pack(self, segments, sequence_length):
-        """Returns the inputs of the encoder for examples of one or several segments.
+        """Returns the inputs of the encoder, integers `(examples, sequence_length)` by name.
 
-        Args:
-            segments: Tuple of lists, for each segment the token ids of every example.
-            sequence_length: Integer, tokens of every row, in which they fit.
-
-        Returns:
-            Dictionary of integer arrays, `(examples, sequence_length)`.
+        `segments` has for each segment the token ids of every example. They must fit.
         """
         token_ids, segment_ids = self.packer(sequence_length)(segments)
         token_ids = np.asarray(token_ids, "int32")
@@ -119,10 +110,7 @@ class TextEncoder:
 def load(config, setting, texts):
     """Returns the encoder of a setting, with its tokenizer, or ends the program.
 
-    Args:
-        config: A `FineTuning`.
-        setting: A `study.Setting`.
-        texts: Iterable of the texts of the task, which give a new encoder its vocabulary.
+    The texts of the task give a new encoder its vocabulary.
     """
     model, kind = setting.model, KINDS[setting.model]
     if config.train == "gates" and not kind.gated:

@@ -35,17 +35,13 @@ def load(config):
 
 def read_conll2003(config):
     """Returns the sentences of CoNLL-2003 in TensorFlow Datasets."""
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder("conll2003", data_dir=config.data_dir)
-    streams.prepare(builder)
+    builder = streams.prepared("conll2003", config.data_dir)
     names = builder.info.features["ner"].feature.names
 
     def sentences(split):
-        streams.count_examples(builder, split)
         return [
             ([word.decode() for word in example["tokens"]], [names[i] for i in example["ner"]])
-            for example in builder.as_dataset(split=split).as_numpy_iterator()
+            for example in streams.split_of(builder, split).as_numpy_iterator()
         ]
 
     return sentences(config.train_split), sentences(config.test_split)
@@ -93,13 +89,10 @@ def list_tags(train, test):
 
 
 def pack(encoder, sentences, sequence_length):
-    """Returns the inputs of the model for sentences.
+    """Returns the inputs of the model for sentences, the places of words, and how many have none.
 
-    A sentence ends at the first word that does not fit, as a truncated text does.
-
-    Returns:
-        A tuple: a dictionary of arrays; for every sentence the places of the first tokens of its
-        words, `None` for a word without tokens or beyond the end; and the number of these words.
+    A sentence ends at the first word that does not fit, as a truncated text does. A place is that
+    of the first token of a word, `None` for a word without tokens or beyond the end.
     """
     room = sequence_length - 2  # beside the special tokens
     every = [word for words, _ in sentences for word in words]
@@ -119,14 +112,7 @@ def pack(encoder, sentences, sequence_length):
 
 
 def label(sentences, places, tags, sequence_length):
-    """Returns the number of each word's tag at its place, -1 elsewhere: `(sentences, tokens)`.
-
-    Args:
-        sentences: List of sentences.
-        places: The places of their words; see `pack`.
-        tags: List of all tags.
-        sequence_length: Integer, tokens of a row.
-    """
+    """Returns the number of each word's tag at its place, -1 elsewhere: `(sentences, tokens)`."""
     numbers = {tag: i for i, tag in enumerate(tags)}
     labels = np.full((len(sentences), sequence_length), -1, "int32")
     for row, starts, (_, tagged) in zip(labels, places, sentences, strict=True):

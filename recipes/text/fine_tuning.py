@@ -13,13 +13,7 @@ WIDTH_STEP = 32  # tokens; batches are as wide as their longest example, rounded
 
 
 def optimizer(task, config, size):
-    """Returns AdamW whose learning rate rises and falls linearly over the whole run.
-
-    Args:
-        task: The built task.
-        config: A `FineTuning`.
-        size: Integer, training examples.
-    """
+    """Returns AdamW whose learning rate rises and falls linearly over the whole run."""
     batches = config.epochs * streams.count_steps(config, size)
     updates = optimizers.count_updates(config, batches)
     warmup_steps = round(config.warmup_fraction * updates)
@@ -31,16 +25,10 @@ def optimizer(task, config, size):
 def run(job, task, encoder, size):
     """Opens the run of a job, gives the function that trains its task, and saves the task.
 
-    Args:
-        job: The `study.Job`.
-        task: The compiled task.
-        encoder: The `TextEncoder`, whose tokenizer is saved too.
-        size: Integer, training examples.
-
-    Yields:
-        `fit(examples, score)`, from a `tf.data.Dataset` of the training examples in a fixed order,
-        and a function from the task to its scores on all test examples, a dictionary. Further
-        arguments: those of `training_batches`, and `watching`, callbacks that report nothing.
+    It gives `fit(examples, score)`, from a `tf.data.Dataset` of the `size` training examples in a
+    fixed order and a function from the task to its scores on all test examples, a dictionary.
+    Further arguments are those of `training_batches`, and `watching`, callbacks that report
+    nothing.
     """
     config = job.config
     steps = streams.count_steps(config, size)
@@ -67,15 +55,8 @@ def run(job, task, encoder, size):
 def training_batches(task, examples, size, config, first_epoch, prepare=None, token_labels=False):
     """Returns the batches of the epochs from `first_epoch` on, as one stream.
 
-    Args:
-        task: The task that is trained.
-        examples: `tf.data.Dataset` of the training examples in a fixed order.
-        size: Integer, how many there are.
-        config: A `FineTuning`.
-        first_epoch: Integer, 0 in a new run.
-        prepare: Function from a batch of examples to the inputs and labels of the task. Defaults
-            to `None`: the examples are inputs and labels.
-        token_labels: Whether there is a label for every token. Defaults to `False`.
+    `prepare` goes from a batch of examples to the inputs and labels of the task; with `None` they
+    are that. With `token_labels`, there is a label for every token.
     """
     examples = streams.epochs(
         examples,
@@ -140,10 +121,7 @@ def predict(task, batches):
 def report_truncated(encoder, texts, sequence_length):
     """Prints how many examples are longer than the inputs of the model, if any.
 
-    Args:
-        encoder: An `encoders.TextEncoder`.
-        texts: `tf.data.Dataset` of the tuples of texts that make up an example.
-        sequence_length: Integer, maximum tokens of an example.
+    `texts` is a `tf.data.Dataset` of the tuples of texts that make up an example.
     """
     packer = encoder.packer(sequence_length)
 

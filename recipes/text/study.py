@@ -48,14 +48,7 @@ def list_settings(config):
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One setting to train with one seed.
-
-    Attributes:
-        title: Text above its curves.
-        setting: The `Setting`.
-        config: The options of the recipe, with this setting and seed alone.
-        folder: Path of the run.
-    """
+    """One setting to train with one seed: `config` asks for these alone. `title` is for curves."""
 
     title: str
     setting: Setting
@@ -92,12 +85,9 @@ class Job:
 
 
 class Study:
-    """The comparison of encoders on one task.
+    """The comparison of encoders on one task, `program` being the name of its recipe.
 
-    Args:
-        program: Name of the recipe, for the folder and the titles.
-        config: A `FineTuning`.
-        settings: List of `Setting`s. Defaults to `None`, the settings that `config` asks for.
+    `settings` are `None` for those that `config` asks for.
     """
 
     def __init__(self, program, config, settings=None):

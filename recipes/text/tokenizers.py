@@ -70,17 +70,10 @@ def sentence_piece_model(texts, vocabulary_size):
 
 
 def words_to_tokens(tokenizer, words):
-    """Returns for every word its tokens, and where in the word each of them begins and ends.
+    """Returns for every word its tokens, and for these the characters where each begins and ends.
 
     Words are separated by whitespace, as in the tokenizers themselves. Where the tokens do not
     spell the word (several unknown parts, replaced characters), each stands for the whole word.
-
-    Args:
-        tokenizer: A KerasHub tokenizer.
-        words: List of words without whitespace.
-
-    Returns:
-        Two lists with one entry a word: the ids, and as many pairs (begin, end) of characters.
     """
     distinct = sorted(set(words))
     if not distinct:

@@ -1,9 +1,8 @@
 """A Transformer to compare with: pre-norm, with absolute positions or relative biases.
 
-It has what gMLP's encoder has around its blocks, the tied embedding and the final normalization, so
-that the blocks differ, and BERT's normalization of the embeddings, without which it hardly learned.
-KerasHub's `TransformerEncoder(normalize_first=True)` takes no biases; without them, the blocks here
-compute what it computes.
+Around its blocks it is gMLP's encoder, with a tied embedding and a final normalization, and with
+BERT's normalization of the embeddings, without which it hardly learned. KerasHub's
+`TransformerEncoder(normalize_first=True)` takes no biases; without them, the blocks are equal.
 """
 
 import keras
@@ -18,7 +17,7 @@ from keras_gimlp.backend.dense import Dense
 from keras_gimlp.backend.layer_normalization import LayerNormalization
 
 EPSILON = 1e-6
-MASKED = -1e9  # added to the score of what is no token
+MASKED = -1e9  # added to the scores of padding
 register = keras.saving.register_keras_serializable(package="keras_gimlp_recipes")
 
 
@@ -208,40 +207,23 @@ def dense(units, dtype, name, **kwargs):
     return Dense(units, kernel_initializer=start, dtype=dtype, name=name, **kwargs)
 
 
-@register
-class TransformerTokenizer(gmlp_tasks.gMLPTokenizer):
-    """`gMLPTokenizer` for `Transformer`."""
-
-    backbone_cls = Transformer
-
-
-@register
-class TransformerTextClassifierPreprocessor(gmlp_tasks.gMLPTextClassifierPreprocessor):
-    """`gMLPTextClassifierPreprocessor` for `Transformer`."""
-
-    backbone_cls = Transformer
-    tokenizer_cls = TransformerTokenizer
+def like_gmlp(kind, **parts):
+    """Returns gMLP's class of a kind for `Transformer`; KerasHub finds it by its `backbone_cls`."""
+    theirs = getattr(gmlp_tasks, f"gMLP{kind}")
+    about = {"__doc__": f"`{theirs.__name__}` for `Transformer`.", "__module__": __name__}
+    return register(
+        type(f"Transformer{kind}", (theirs,), about | {"backbone_cls": Transformer} | parts)
+    )
 
 
-@register
-class TransformerMaskedLMPreprocessor(gmlp_tasks.gMLPMaskedLMPreprocessor):
-    """`gMLPMaskedLMPreprocessor` for `Transformer`."""
-
-    backbone_cls = Transformer
-    tokenizer_cls = TransformerTokenizer
-
-
-@register
-class TransformerTextClassifier(gmlp_tasks.gMLPTextClassifier):
-    """`gMLPTextClassifier` on `Transformer`."""
-
-    backbone_cls = Transformer
-    preprocessor_cls = TransformerTextClassifierPreprocessor
-
-
-@register
-class TransformerMaskedLM(gmlp_tasks.gMLPMaskedLM):
-    """`gMLPMaskedLM` on `Transformer`."""
-
-    backbone_cls = Transformer
-    preprocessor_cls = TransformerMaskedLMPreprocessor
+TransformerTokenizer = like_gmlp("Tokenizer")
+TransformerTextClassifierPreprocessor = like_gmlp(
+    "TextClassifierPreprocessor", tokenizer_cls=TransformerTokenizer
+)
+TransformerMaskedLMPreprocessor = like_gmlp(
+    "MaskedLMPreprocessor", tokenizer_cls=TransformerTokenizer
+)
+TransformerTextClassifier = like_gmlp(
+    "TextClassifier", preprocessor_cls=TransformerTextClassifierPreprocessor
+)
+TransformerMaskedLM = like_gmlp("MaskedLM", preprocessor_cls=TransformerMaskedLMPreprocessor)

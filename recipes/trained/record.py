@@ -20,12 +20,10 @@ def transform_of(options):
     return applications.image_transform(options.weights, options.model)
 
 
-def config_of_run(weights):
+def config_of_run(path):
     """Returns the configuration of the run in whose folder a model lies, or `None`."""
-    path = weights and pathlib.Path(weights).expanduser().parent / "config.json"
-    if not path or not path.exists():
-        return None
-    return json.loads(path.read_text()).get("config")
+    record = pathlib.Path(path or "").expanduser().parent / "config.json"
+    return json.loads(record.read_text()).get("config") if path and record.exists() else None
 
 
 def options(config, cls):

@@ -121,7 +121,7 @@ def test_a_card_says_what_text_runs_hold(tmp_path, monkeypatch):
         assert ("One run of 2 steps" if model == "gMLP" else "One run of 1 epochs") in found.content
         monkeypatch.chdir(folder)
         run_examples(f"{found.content}```python\nassert task.count_params()\n```")
-    with pytest.raises(SystemExit, match="in a study that of a model and a seed"):
+    with pytest.raises(SystemExit, match="in a study the folder of a model and a seed"):
         written(study)
 
 
