@@ -42,15 +42,7 @@ import dataclasses
 from typing import Annotated
 
 from recipes.program import command_line
-from recipes.program.command_line import (
-    Arguments,
-    Count,
-    Fraction,
-    NonNegative,
-    Range,
-    Rate,
-    Whole,
-)
+from recipes.program.command_line import Arguments, Count, Fraction, NonNegative, Range, Rate, Whole
 from recipes.training.options import AdamWOptions, EpochOptions, RunOptions
 
 PROGRAM = "python -m recipes.image_classification"

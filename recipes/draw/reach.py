@@ -103,19 +103,11 @@ def convolutions_of(model, stage):
 
 
 def reach_of(model, stage, size, position):
-    """Returns the pixels that a position of a stage's map sees through convolutions and shifts.
+    """Returns the pixels that a position of a stage's map sees, booleans `(height, width)`.
 
-    What has no place is left out: the weights of `SplitAttention` and the maximum of an inhibition
-    come from the whole image.
-
-    Args:
-        model: CycleMLP or giCycleMLP.
-        stage: Number of the stage.
-        size: Height and width of the image.
-        position: Row and column of a pixel in the patch of the position.
-
-    Returns:
-        Boolean array of the image's height and width.
+    It sees them through convolutions and shifts. Influences without a place are left out: the
+    weights of `SplitAttention` and the maximum of an inhibition come from the whole image. `size`
+    is that of the image, `position` the row and column of a pixel in the patch of the position.
     """
     convolutions = convolutions_of(model, stage)
     sizes = [tuple(size)]

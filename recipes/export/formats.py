@@ -140,10 +140,7 @@ FORMATS = {
         runtime="LiteRT",
         suffix=".tflite",
         writers={"tensorflow": lambda *model: with_tensorflow().write_litert(*model)},
-        cannot={
-            "jax": JAX,
-            "torch": "Keras 3.15 writes it from PyTorch with fixed sizes alone",
-        },
+        cannot={"jax": JAX, "torch": "Keras 3.15 writes it from PyTorch with fixed sizes alone"},
         read=read_litert,
         read_by=("ai_edge_litert",),
     ),
