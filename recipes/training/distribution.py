@@ -329,7 +329,7 @@ def from_first(function):
     if not process():
         try:
             value = function()
-        except SystemExit as end:
+        except (SystemExit, OSError) as end:
             error = end
     if broadcast(error is not None):
         raise error or SystemExit(1)  # process 0 says why
