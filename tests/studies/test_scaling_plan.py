@@ -12,13 +12,13 @@ from keras_gimlp import applications
 from keras_gimlp.counting import count_macs
 from recipes import mlm_pretraining
 from recipes.images.configurations import CONFIGURATIONS
-from studies.scaling import plan as scaling_plan
+from studies.scaling import plan
 from tests.conftest import ROOT
 
 IMAGES = {"input_shape": (32, 32, 3), "patch_size": 8, "classes": 10, "dim": 8, "ffn_dim": 24}
 TEXT = {"vocabulary_size": 50, "dim": 8, "ffn_dim": 24, "sequence_length": 12}
-CHIP = scaling_plan.Chip("chip", 1e9, 1e12, 1e9, 64, 2e9)
-JOB = scaling_plan.Job(
+CHIP = plan.Chip("chip", 1e9, 1e12, 1e9, 64, 2e9)
+JOB = plan.Job(
     name="job",
     parameters=1100,
     shared=1000,
@@ -32,7 +32,7 @@ JOB = scaling_plan.Job(
 
 
 def plan(data, model=1, recompute=False, job=JOB, chip=CHIP, utilization=0.5):
-    return scaling_plan.Plan(job, chip, data, model, recompute, utilization)
+    return plan.Plan(job, chip, data, model, recompute, utilization)
 
 
 @contextlib.contextmanager
@@ -47,8 +47,7 @@ def xlarge():
     """Returns the job of the largest model from those of the same model with one and two blocks."""
     with without_values():
         one, two = (
-            scaling_plan.describe("x", applications.gMLP_MLM_XLarge(depth=depth), 256)
-            for depth in (1, 2)
+            plan.describe("x", applications.gMLP_MLM_XLarge(depth=depth), 256) for depth in (1, 2)
         )
     sizes = {
         key: getattr(one, key) + 143 * (getattr(two, key) - getattr(one, key))
@@ -63,7 +62,7 @@ def xlarge():
 def test_sizes_are_those_of_the_model():
     with without_values():
         model = applications.gMLP(depth=2, **IMAGES)
-    job = scaling_plan.describe("gMLP", model, 64)
+    job = plan.describe("gMLP", model, 64)
     assert job.parameters == sum(math.prod(v.shape) for v in model.weights)
     block = 8 * 24 + 24 + 12 * 8
     assert job.shared == 2 * block + 8 * 8 * 3 * 8 + 8 + 8 * 10
@@ -75,7 +74,7 @@ def test_sizes_are_those_of_the_model():
 def test_sizes_of_a_text_encoder_are_those_at_full_length():
     with without_values():
         model = applications.gMLP_MLM(depth=3, **TEXT)
-    job = scaling_plan.describe("gMLP_MLM", model, 64)
+    job = plan.describe("gMLP_MLM", model, 64)
     assert job.parameters == model.count_params()
     assert job.shared == 3 * (8 * 24 + 24 + 12 * 8) + 50 * 8
     assert job.macs == count_macs(model, tokens=12)
@@ -83,7 +82,7 @@ def test_sizes_of_a_text_encoder_are_those_at_full_length():
 
 
 def test_the_models_of_the_plan_have_the_published_sizes():
-    job = scaling_plan.build("gMLP_B", 4096)
+    job = plan.build("gMLP_B", 4096)
     assert job.parameters == 73_075_392
     assert job.macs == pytest.approx(15.720e9, abs=1e6 / 2)
     assert (job.depth, job.dim, job.ffn_dim, job.tokens) == (30, 512, 3072, 196)
@@ -94,13 +93,13 @@ def test_the_models_of_the_plan_have_the_published_sizes():
 
 
 def test_models_are_planned_with_the_batches_of_the_paper():
-    assert scaling_plan.BATCHES["gMLP_B"] == 4096
-    assert scaling_plan.BATCHES["gMLP_MLM_XLarge"] == 256
-    assert CONFIGURATIONS["imagenet_gmlp_s"].batch_size == scaling_plan.BATCHES["gMLP_S"]
+    assert plan.BATCHES["gMLP_B"] == 4096
+    assert plan.BATCHES["gMLP_MLM_XLarge"] == 256
+    assert CONFIGURATIONS["imagenet_gmlp_s"].batch_size == plan.BATCHES["gMLP_S"]
     base = mlm_pretraining.CONFIGURATIONS["gmlp_base"]
-    assert base.batch_size == scaling_plan.BATCHES["gMLP_MLM_Base"]
+    assert base.batch_size == plan.BATCHES["gMLP_MLM_Base"]
     known = applications.list_models("gmlp*")
-    assert sorted(scaling_plan.BATCHES) == sorted(known)
+    assert sorted(plan.BATCHES) == sorted(known)
 
 
 # One chip of a plan
@@ -201,23 +200,23 @@ def test_activations_are_those_that_jax_keeps(text):
 
 
 def test_blocks_are_recomputed_where_the_memory_needs_it():
-    config = scaling_plan.Config()
-    assert not scaling_plan.choose(JOB, CHIP, 8, config).recompute
+    config = plan.Config()
+    assert not plan.choose(JOB, CHIP, 8, config).recompute
     needed = plan(data=8).memory
     small = dataclasses.replace(CHIP, memory=needed / 0.9 - 1)
-    found = scaling_plan.choose(JOB, small, 8, config)
+    found = plan.choose(JOB, small, 8, config)
     assert found.recompute
     assert (found.data, found.model) == (8, 1)
 
 
 def test_weights_are_shared_where_the_batch_or_the_memory_needs_it():
-    config = scaling_plan.Config()
-    found = scaling_plan.choose(JOB, dataclasses.replace(CHIP, island=512), 256, config)
+    config = plan.Config()
+    found = plan.choose(JOB, dataclasses.replace(CHIP, island=512), 256, config)
     assert (found.data, found.model) == (64, 4)
     large = dataclasses.replace(JOB, parameters=90_000_000, shared=89_000_000)
-    found = scaling_plan.choose(large, CHIP, 8, config)
+    found = plan.choose(large, CHIP, 8, config)
     assert (found.data, found.model) == (4, 2)
-    found = scaling_plan.choose(JOB, CHIP, 8, dataclasses.replace(config, model_devices=4))
+    found = plan.choose(JOB, CHIP, 8, dataclasses.replace(config, model_devices=4))
     assert (found.data, found.model) == (2, 4)
 
 
@@ -233,7 +232,7 @@ def test_weights_are_shared_where_the_batch_or_the_memory_needs_it():
 )
 def test_mistakes_end_in_one_sentence(arguments, message, tmp_path):
     with pytest.raises(SystemExit, match=message):
-        scaling_plan.main([*arguments, "--output", str(tmp_path / "plan.md")])
+        plan.main([*arguments, "--output", str(tmp_path / "plan.md")])
     assert not list(tmp_path.iterdir())
 
 
@@ -243,9 +242,7 @@ def test_mistakes_end_in_one_sentence(arguments, message, tmp_path):
 def test_the_table_is_printed_and_written(tmp_path, capsys):
     path = tmp_path / "new" / "plan.md"
     rates = ["--matrix_rate", "100", "--utilization", "0.5", "--link_rate", "10"]
-    scaling_plan.main(
-        ["--models", "gMLP_Ti", "--devices", "4", "64", *rates, "--output", str(path)]
-    )
+    plan.main(["--models", "gMLP_Ti", "--devices", "4", "64", *rates, "--output", str(path)])
     text = path.read_text()
     assert capsys.readouterr().out == text
     caption, _, head, _, *lines = text.splitlines()
@@ -264,14 +261,14 @@ def test_the_table_is_printed_and_written(tmp_path, capsys):
 
 def test_the_tables_of_the_documents_are_those_of_the_command():
     text = (ROOT / "recipes" / "SCALING.md").read_text()
-    jobs = [scaling_plan.build("gMLP_B", 4096), xlarge()]
+    jobs = [plan.build("gMLP_B", 4096), xlarge()]
     for kind in ("tpu_v4", "h100"):
-        config = scaling_plan.Config(chip=kind)
-        chip = scaling_plan.adjusted(config)
+        config = plan.Config(chip=kind)
+        chip = plan.adjusted(config)
         for job in jobs:
-            plans = [scaling_plan.choose(job, chip, devices, config) for devices in config.devices]
+            plans = [plan.choose(job, chip, devices, config) for devices in config.devices]
             if kind == "tpu_v4":
-                assert scaling_plan.caption(plans[0]) in text
-                assert scaling_plan.table(plans) in text
-            row = [job.name, chip.title, *map(scaling_plan.efficiency, plans)]
+                assert plan.caption(plans[0]) in text
+                assert plan.table(plans) in text
+            row = [job.name, chip.title, *map(plan.efficiency, plans)]
             assert f"| {' | '.join(row)} |" in text
