@@ -13,7 +13,9 @@ from keras_gimlp.counting import count_macs
 from recipes import mlm_pretraining
 from recipes.images.configurations import CONFIGURATIONS
 from studies.scaling import plan
-from tests.conftest import ROOT
+from tests.conftest import ROOT, once
+
+pytestmark = once
 
 IMAGES = {"input_shape": (32, 32, 3), "patch_size": 8, "classes": 10, "dim": 8, "ffn_dim": 24}
 TEXT = {"vocabulary_size": 50, "dim": 8, "ffn_dim": 24, "sequence_length": 12}
@@ -31,7 +33,7 @@ JOB = plan.Job(
 )
 
 
-def plan(data, model=1, recompute=False, job=JOB, chip=CHIP, utilization=0.5):
+def planned(data, model=1, recompute=False, job=JOB, chip=CHIP, utilization=0.5):
     return plan.Plan(job, chip, data, model, recompute, utilization)
 
 
@@ -106,32 +108,32 @@ def test_models_are_planned_with_the_batches_of_the_paper():
 
 
 def test_data_parallel_chips_hold_all_weights_and_send_their_gradients_twice():
-    found = plan(data=8)
-    assert found.examples == 8
-    assert found.parameters == 1100
-    assert found.state_bytes == 12 * 1100
-    assert found.gradient_bytes == 6 * 1100
-    assert found.operations == 6 * 5000 * 8
-    assert found.sent_gradient_bytes == pytest.approx(2 * 7 / 8 * 4 * 1100)
-    assert found.sent_activation_bytes == 0
-    assert plan(data=1).sent_gradient_bytes == 0
+    chip = planned(data=8)
+    assert chip.examples == 8
+    assert chip.parameters == 1100
+    assert chip.state_bytes == 12 * 1100
+    assert chip.gradient_bytes == 6 * 1100
+    assert chip.operations == 6 * 5000 * 8
+    assert chip.sent_gradient_bytes == pytest.approx(2 * 7 / 8 * 4 * 1100)
+    assert chip.sent_activation_bytes == 0
+    assert planned(data=1).sent_gradient_bytes == 0
 
 
 def test_chips_that_share_weights_hold_a_part_and_send_activations():
-    found = plan(data=4, model=2)
-    assert found.examples == 16
-    assert found.parameters == 100 + 1000 / 2
-    assert found.operations == 6 * 5000 * 8  # as many chips as above
-    assert found.sent_gradient_bytes == pytest.approx(2 * 3 / 4 * 4 * 600)
+    chip = planned(data=4, model=2)
+    assert chip.examples == 16
+    assert chip.parameters == 100 + 1000 / 2
+    assert chip.operations == 6 * 5000 * 8  # as many chips as above
+    assert chip.sent_gradient_bytes == pytest.approx(2 * 3 / 4 * 4 * 600)
     # Two all-reduces of 10 values, of which each chip sends all; 40 values are moved.
-    assert found.sent_activation_bytes == 3 * 16 * 7 * 2 * (2 * 10 + 40)
+    assert chip.sent_activation_bytes == 3 * 16 * 7 * 2 * (2 * 10 + 40)
     # Half of the 40 are moved again.
-    found = plan(data=4, model=2, recompute=True)
-    assert found.sent_activation_bytes == 3 * 16 * 7 * 2 * (2 * 10 + 60)
+    chip = planned(data=4, model=2, recompute=True)
+    assert chip.sent_activation_bytes == 3 * 16 * 7 * 2 * (2 * 10 + 60)
 
 
 def test_recomputing_a_block_keeps_its_input_and_computes_it_twice():
-    kept, recomputed = plan(data=8), plan(data=8, recompute=True)
+    kept, recomputed = planned(data=8), planned(data=8, recompute=True)
     tokens = 8 * 7
     assert kept.least_activation_bytes == 3 * tokens * 2 * (2 * 10 + 3.5 * 40)
     assert kept.activation_bytes == 3 * tokens * (6 * 10 + 10 * 40)
@@ -142,16 +144,16 @@ def test_recomputing_a_block_keeps_its_input_and_computes_it_twice():
 
 
 def test_times_come_from_the_rates():
-    found = plan(data=8)
-    assert found.compute_seconds == found.operations / 0.5e12
-    assert found.communication_seconds == found.sent_gradient_bytes / 1e9
-    least, most = found.seconds
-    assert least == max(found.compute_seconds, found.communication_seconds)
-    assert most == found.compute_seconds + found.communication_seconds
+    chip = planned(data=8)
+    assert chip.compute_seconds == chip.operations / 0.5e12
+    assert chip.communication_seconds == chip.sent_gradient_bytes / 1e9
+    least, most = chip.seconds
+    assert least == max(chip.compute_seconds, chip.communication_seconds)
+    assert most == chip.compute_seconds + chip.communication_seconds
 
 
 def test_between_islands_the_slower_links_count():
-    inside, across = plan(data=16, model=4), plan(data=32, model=4)
+    inside, across = planned(data=16, model=4), planned(data=32, model=4)
     activations = inside.sent_activation_bytes / 1e9
     assert inside.communication_seconds == inside.sent_gradient_bytes / 1e9 + activations
     # Four rings share the 2e9 bytes a second that leave an island.
@@ -159,7 +161,6 @@ def test_between_islands_the_slower_links_count():
     assert across.communication_seconds == across.sent_gradient_bytes / 0.5e9 + activations
 
 
-@pytest.mark.backends("jax")
 @pytest.mark.parametrize("text", [False, True])
 def test_activations_are_those_that_jax_keeps(text):
     import jax
@@ -193,7 +194,7 @@ def test_activations_are_those_that_jax_keeps(text):
         block = kept(2) - kept(1)
     one = dataclasses.replace(JOB, depth=1, tokens=1, batch_size=1, dim=64, ffn_dim=384)
     # The normalizations and the mask keep a few numbers for each token.
-    assert 0 <= block - plan(data=1, job=one).activation_bytes < 40
+    assert 0 <= block - planned(data=1, job=one).activation_bytes < 40
 
 
 # The choice
@@ -202,22 +203,22 @@ def test_activations_are_those_that_jax_keeps(text):
 def test_blocks_are_recomputed_where_the_memory_needs_it():
     config = plan.Config()
     assert not plan.choose(JOB, CHIP, 8, config).recompute
-    needed = plan(data=8).memory
+    needed = planned(data=8).memory
     small = dataclasses.replace(CHIP, memory=needed / 0.9 - 1)
-    found = plan.choose(JOB, small, 8, config)
-    assert found.recompute
-    assert (found.data, found.model) == (8, 1)
+    chosen = plan.choose(JOB, small, 8, config)
+    assert chosen.recompute
+    assert (chosen.data, chosen.model) == (8, 1)
 
 
 def test_weights_are_shared_where_the_batch_or_the_memory_needs_it():
     config = plan.Config()
-    found = plan.choose(JOB, dataclasses.replace(CHIP, island=512), 256, config)
-    assert (found.data, found.model) == (64, 4)
+    chosen = plan.choose(JOB, dataclasses.replace(CHIP, island=512), 256, config)
+    assert (chosen.data, chosen.model) == (64, 4)
     large = dataclasses.replace(JOB, parameters=90_000_000, shared=89_000_000)
-    found = plan.choose(large, CHIP, 8, config)
-    assert (found.data, found.model) == (4, 2)
-    found = plan.choose(JOB, CHIP, 8, dataclasses.replace(config, model_devices=4))
-    assert (found.data, found.model) == (2, 4)
+    chosen = plan.choose(large, CHIP, 8, config)
+    assert (chosen.data, chosen.model) == (4, 2)
+    chosen = plan.choose(JOB, CHIP, 8, dataclasses.replace(config, model_devices=4))
+    assert (chosen.data, chosen.model) == (2, 4)
 
 
 @pytest.mark.parametrize(
