@@ -3,12 +3,12 @@
     python -m studies.gates.levels                                      generated sentences
     python -m studies.gates.levels --config cola --weights PRESET --data_dir DIR --seeds 5
 
-It tests two findings of the authors of "giMLPs" (arXiv:2208.00929): of the inhibition levels 0,
-0.1, 0.3 and 0.9, 0.1 or 0.3 is best (their README), and activations with a short, smooth negative
-tail are best (the paper). Levels are compared with the first activation, activations at one level.
-The gates start near 1, as in the released code: a gate with ReLU that starts at exactly 1 never
-changes. The folder of the study gets the table and `levels.png`. Our results:
-`studies/gates/README.md`.
+It tests two findings of the authors of "giMLPs" (arXiv:2208.00929): the best inhibition level is
+either 0.1 or 0.3, compared with 0 and 0.9 (their README), and the best activations have a short,
+smooth negative tail (the paper). Levels are compared with the first activation, activations at one
+level. The gates start near 1, as in the released code: a gate with ReLU that starts at exactly 1
+never changes. The folder of the study gets the table and `levels.png`. Our own results are in
+studies/gates/README.md.
 """
 
 import dataclasses

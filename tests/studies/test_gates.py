@@ -125,8 +125,8 @@ def test_gradients_are_the_ones_that_the_optimizer_was_given():
         optimizer.apply([keras.ops.full((3,), x) for x in (3.0, 4.0)], variables)
     assert watching.root_mean_square(optimizer, variables[:1]) == pytest.approx(3, rel=1e-4)
     float16 = keras.optimizers.LossScaleOptimizer(optimizer)
-    for optimizer in (optimizer, float16):
-        assert watching.root_mean_square(optimizer, variables) == pytest.approx(12.5**0.5, rel=1e-4)
+    for each in (optimizer, float16):
+        assert watching.root_mean_square(each, variables) == pytest.approx(12.5**0.5, rel=1e-4)
 
 
 @once

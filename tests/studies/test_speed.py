@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import subprocess
 import sys
 import types
 
@@ -14,7 +15,7 @@ from keras_gimlp import applications
 from keras_gimlp.counting import count_macs
 from studies.speed import __main__ as benchmark
 from studies.speed import keras_models, report, subjects
-from tests.conftest import once
+from tests.conftest import ROOT, once
 
 BACKEND = keras.backend.backend()
 IMAGES = "gMLP_Ti(depth=1, dim=8, ffn_dim=16, patch_size=8)"
@@ -59,13 +60,14 @@ def no_libraries(monkeypatch):
 # The measurement
 
 
-def test_a_tiny_model_is_measured_beside_its_peer(tmp_path, capsys):
+def test_the_command_measures_a_tiny_model_beside_its_peer(tmp_path):
     sizes = ["--batch_sizes", "2", "--image_sizes", "16", "--sequence_lengths", "6"]
     short = ["--matrix_size", "32", "--rounds", "2", "--warmup_steps", "1", "--modes", "training"]
     models = ["--models", IMAGES, TEXTS, "--backends", BACKEND, "--run_dir", str(tmp_path)]
-    benchmark.main([*models, *sizes, *short])
+    command = [sys.executable, "-m", "studies.speed", *models, *sizes, *short]
+    program = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     text = (tmp_path / "benchmark.md").read_text()
-    assert text in capsys.readouterr().out
+    assert text in program.stdout
 
     record = json.loads((tmp_path / "benchmark.json").read_text())
     assert record["versions"]["keras"] == keras.__version__
