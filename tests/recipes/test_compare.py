@@ -5,10 +5,6 @@ import json
 import pytest
 
 from recipes import compare
-from recipes.trained import finished
-from tests.conftest import ROOT
-
-STUDIES = ROOT / "studies"
 
 
 def write_run(folder, values, config, **summary):
@@ -143,17 +139,6 @@ def test_lists_and_options_are_named_by_what_they_hold(tmp_path):
         "| cola, inhibition 0.1, model giBERT",
         "| cola, inhibition 0.1, model giBERT, rank 64",
     ]
-
-
-@pytest.mark.parametrize(
-    "path", sorted(STUDIES.glob("*/results/*.json")), ids=lambda path: path.stem
-)
-def test_tables_of_the_documents_are_those_of_the_kept_runs(path):
-    begin = f"<!-- runs of {path.stem}: "
-    _, found = (ROOT / "recipes" / "README.md").read_text().split(begin)
-    column, found = found.split(" -->\n", 1)
-    table = compare.markdown(compare.grouped(finished.read(path)), column)
-    assert found.startswith(f"{table}<!-- end -->\n")
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):

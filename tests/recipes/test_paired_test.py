@@ -1,19 +1,14 @@
 """Paired comparisons of fine-tuned encoders."""
 
 import json
-import pathlib
-import re
 
 import numpy as np
 import pytest
 
 from recipes import paired_test
 from recipes.text import glue_tasks
-from tests.conftest import once
 
 LABELS = np.arange(400) % 2
-FOLDER = pathlib.Path(paired_test.__file__).parent
-WITH_INTERVALS = "gate_rte"
 
 
 def write_run(folder, model, seed, wrong, task="rte"):
@@ -105,28 +100,6 @@ def test_scores_are_those_of_the_task(tmp_path, capsys):
         for wrong in (30, 34)
     ]
     assert f"{100 * (expected[1]['matthews'] - expected[0]['matthews']):+.1f} (" in row
-
-
-@once
-def test_tables_of_the_documents_are_those_of_the_kept_runs(capsys):
-    table = r"<!-- paired test of (\w+): (\w+), from (\w+) -->\n(.+?)<!-- end -->"
-    readme = (FOLDER / "README.md").read_text()
-    published = re.findall(table, readme, re.DOTALL)
-    assert len(published) == readme.count("<!-- paired test of ") > 0
-    # The other intervals would take minutes to draw again.
-    assert WITH_INTERVALS in {name for name, *_ in published}
-    for name, score, baseline, expected in published:
-        whole = name == WITH_INTERVALS
-        options = ["--score", score, "--baseline", baseline, "--least_seeds", "3"]
-        options += [] if whole else ["--draws", "2"]
-        paired_test.main([str(FOLDER / "results" / f"{name}.json"), *options])
-        found = capsys.readouterr().out
-        compared = str if whole else without_intervals
-        assert compared(found) == compared(expected)
-
-
-def without_intervals(table):
-    return re.sub(r"\| \S+ to \S+ \|", "||", table)
 
 
 def test_mistakes_end_in_one_sentence(tmp_path):
