@@ -21,7 +21,7 @@ PROGRAM = "python -m recipes.fill_masks"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to fill. The comments are the help of the command line."""
+    """What to fill."""
 
     # Folder or name of the preset.
     preset: str
@@ -33,7 +33,6 @@ class Config:
 
 def main(arguments=None):
     config = command_line.parse_options(Config, PROGRAM, __doc__, arguments)
-    # Not at the top of the file: --help would wait for them.
     try:
         import keras_hub
 

@@ -54,7 +54,6 @@ CONFIGURATIONS = command_line.named(
 
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
-    # Not at the top of the file: --help would wait for them.
     from recipes.text import fine_tuning, glue_tasks
     from recipes.training import devices
 

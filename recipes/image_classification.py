@@ -26,7 +26,6 @@ PROGRAM = "python -m recipes.image_classification"
 
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
-    # Not at the top of the file: --help would wait for them.
     import keras
 
     from recipes.images import datasets, models

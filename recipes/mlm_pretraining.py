@@ -38,7 +38,7 @@ Share = Annotated[float, Range(above=0, below=1)]
 
 @dataclasses.dataclass(frozen=True)
 class Config(AdamWOptions, RunOptions):
-    """Every hyper-parameter of a run. The comments are the help of the command line."""
+    """Every hyper-parameter of a run."""
 
     # The encoder: gMLP, aMLP (gMLP with a tiny attention), or for comparison AFT, a Transformer
     # without attention, a pre-norm Transformer, and BERT, KerasHub's post-norm one.
@@ -189,7 +189,6 @@ CONFIGURATIONS = command_line.named(
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     check(config)
-    # Not at the top of the file: --help would wait for them.
     import keras
 
     from recipes.text import corpus, encoders, masking, pretraining

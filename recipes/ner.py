@@ -50,7 +50,6 @@ CONFIGURATIONS = command_line.named(
 
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
-    # Not at the top of the file: --help would wait for them.
     from recipes.text import entities, fine_tuning
     from recipes.training import devices
 

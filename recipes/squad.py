@@ -79,7 +79,6 @@ CONFIGURATIONS = command_line.named(
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     check(config)
-    # Not at the top of the file: --help would wait for them.
     from recipes.text import fine_tuning, squad_data
     from recipes.training import devices
 

@@ -33,7 +33,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to draw. The comments are the help of the command line."""
+    """What to draw."""
 
     # spatial_filters, toeplitz_kernels, gates, reach or saliency.
     picture: str
@@ -73,7 +73,6 @@ def main(arguments=None):
         for name in ("images", "examples", "texts"):
             if len(getattr(config, name)) > 1:
                 raise SystemExit(f"{config.picture} is drawn of one example: one of --{name}.")
-    # Not at the top of the file: --help would wait for them.
     from recipes.draw import PictureError
     from recipes.program import files
     from recipes.trained import loading

@@ -31,7 +31,7 @@ PROGRAM = "python -m recipes.export"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to export. The comments are the help of the command line."""
+    """What to export."""
 
     # Format of the file.
     format: Literal["onnx", "openvino", "litert", "tf_saved_model", "torch"]
@@ -60,7 +60,6 @@ def main(arguments=None):
     form = FORMATS[config.format]
     path = new_path(config.output, form)
     start_backend(config, form)
-    # Not at the top of the file: --help would wait for them.
     from recipes.export import writing
     from recipes.trained import loading
 

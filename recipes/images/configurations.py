@@ -32,7 +32,7 @@ from recipes.training.options import AdamWOptions, EpochOptions, RunOptions
 
 @dataclasses.dataclass(frozen=True)
 class Config(EpochOptions, AdamWOptions, RunOptions):
-    """Every hyper-parameter of a run. The comments are the help of the command line."""
+    """Every hyper-parameter of a run."""
 
     # Updates of the weights over which the learning rate rises linearly from 0, at most half of the
     # run's. Then it falls to 0 as a cosine.

@@ -9,7 +9,7 @@ from recipes.training.options import AdamWOptions, EpochOptions, RunOptions
 
 @dataclasses.dataclass(frozen=True)
 class FineTuning(EpochOptions, AdamWOptions, RunOptions):
-    """The options of every fine-tuning recipe. The comments are the help of the command line."""
+    """The options of every fine-tuning recipe."""
 
     # Folder of the study. The same command continues it. None: a folder in runs/ named after the
     # recipe and the configuration.

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from recipes import compare, paired_test
+from recipes import compare
 from recipes.program import files
 from recipes.trained import finished
 from studies.scaling import attention, text
@@ -57,7 +57,7 @@ def test_tables_are_those_of_the_kept_measurements(study, name, table):
 def test_tables_are_those_of_the_paired_tests(study, name, score, baseline, table, capsys):
     options = ["--score", score, "--baseline", baseline, "--least_seeds", "3"]
     options += [] if name == WITH_INTERVALS else ["--draws", "2"]
-    paired_test.main([str(study / "results" / f"{name}.json"), *options])
+    compare.main([str(study / "results" / f"{name}.json"), *options])
     compared = str if name == WITH_INTERVALS else without_intervals
     assert compared(capsys.readouterr().out) == compared(table)
 
