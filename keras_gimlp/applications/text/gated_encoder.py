@@ -11,10 +11,8 @@ from keras import ops
 
 from keras_gimlp.applications.text.gated_attention import add_gates
 from keras_gimlp.applications.text.pretrained import backbone_class, load_encoder
-from keras_gimlp.weights.fetching import needed
+from keras_gimlp.weights.files import needed, printable, read_safetensors
 from keras_gimlp.weights.loading import fill
-from keras_gimlp.weights.messages import printable
-from keras_gimlp.weights.published_file import read_safetensors
 
 DESCRIPTION = """\
         i = GELU(h W_g + b_g);  s = i W_i + b_i;  g = GELU(s - inhibition * max s) + 1
