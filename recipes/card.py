@@ -33,7 +33,7 @@ NO_SCORES = {"epochs", "parameters", "seconds", "backend", "hardware", "devices"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to describe."""
+    """The run to describe."""
 
     # Folder of the finished run.
     run_dir: pathlib.Path
@@ -56,21 +56,17 @@ def main(arguments=None):
 
 
 class Run:
-    """What the folder of a finished run holds. Ends the program if it holds none.
+    """The content of a finished run's folder. Ends the program if it holds none.
 
-    Attributes:
-        config: Dictionary, the options.
-        starts: List of dictionaries, the circumstances of each start.
-        summary: Dictionary, scores and figures.
-        job: The module that trained it, from the command.
-        saved: Path of the trained model.
+    `starts` are the circumstances of each start, `job` is the module of its command, `saved` the
+    path of the trained model.
     """
 
     def __init__(self, folder):
         if not (folder / "config.json").is_file():
             raise SystemExit(
                 f"{folder} is no run folder: it has no config.json. Name the folder of one run, in "
-                "a study that of a model and a seed."
+                "a study the folder of a model and a seed."
             )
         if not files.is_complete(folder):
             raise SystemExit(
@@ -108,11 +104,8 @@ def render(run, license):
     """Returns the text of the card."""
     known = "" if license != "unknown" else ": neither this nor that of the data is in the run"
     data = run.data or "files of its user"
-    length = (
-        f"{run.config['steps']:,} steps"
-        if "steps" in run.config
-        else f"{run.summary['epochs']} epochs"
-    )
+    steps = run.config.get("steps")
+    length = f"{steps:,} steps" if steps else f"{run.summary['epochs']} epochs"
     return f"""---
 {head(run, license)}
 ---
@@ -187,7 +180,7 @@ def task_of(run):
 
 
 def usage(run):
-    """Returns how to load the model, and what it takes and gives."""
+    """Returns how to load the model, its inputs and its outputs."""
     if run.saved.suffix == ".keras":
         weights = run.config["preprocessing"] or run.config["weights"]
         scale = [f"weights={weights!r}", f"model={run.model!r}"] if weights else []

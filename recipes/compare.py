@@ -37,7 +37,7 @@ PROGRAM = "python -m recipes.compare"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to compare."""
+    """The runs to compare, and by which column or score."""
 
     # Folders of runs, and files that --keep has written.
     folders: tyro.conf.Positional[tuple[pathlib.Path, ...]]
@@ -124,7 +124,7 @@ def name_of(config, others):
 
 
 def flat(config):
-    """Returns the options of a configuration, in which the items of `model_args` are options too."""
+    """Returns the options of a configuration; items of a dictionary count as options too."""
     options = {key: value for key, value in config.items() if not isinstance(value, dict)}
     for outer, inner in config.items():
         if isinstance(inner, dict):

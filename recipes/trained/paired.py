@@ -10,9 +10,7 @@ from recipes.text import glue_tasks
 def table(settings, config):
     """Returns the differences of all settings from the baseline, in Markdown.
 
-    Args:
-        settings: Dictionary of lists of `Run`s by the name of their setting.
-        config: The options of `recipes.compare`.
+    `settings` are lists of `Run`s by name, `config` the options of `recipes.compare`.
     """
     tasks = {run.config.get("task") for runs in settings.values() for run in runs}
     if len(tasks) > 1:

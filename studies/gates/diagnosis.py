@@ -28,6 +28,8 @@ PROGRAM = "python -m studies.gates.diagnosis"
 class Config(glue.Config):
     """The options of `recipes.glue`, and one more."""
 
+    MEANS = (*glue.Config.MEANS, "every")
+
     # Steps between two looks.
     every: Count = 20
 
@@ -40,15 +42,16 @@ CONFIGURATIONS = {
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     # Not at the top of the file: --help would wait for them.
-    from recipes.text import encoders, fine_tuning, glue_tasks
+    from recipes.text import encoders, glue_tasks
+    from recipes.text.study import Study
     from recipes.training import devices
     from studies.gates import watching
 
     for model in config.model:
-        command_line.one_of(model, (*encoders.PLAIN, *encoders.GATED), "encoder with attention")
+        command_line.one_of(model, encoders.ATTENTION, "encoder with attention")
     devices.prepare_training(config)
     data = glue_tasks.load(config)
-    study = fine_tuning.Study("gate_diagnosis", config)
+    study = Study("gate_diagnosis", config)
     for job in study.missing():
         path = job.folder / "gates.csv"
         glue.train(job, data, lambda x, path=path: [watching.GateWatch(x, config.every, path)])

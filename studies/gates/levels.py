@@ -60,12 +60,13 @@ CONFIGURATIONS["generated"] = dataclasses.replace(
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     # Not at the top of the file: --help would wait for them.
-    from recipes.text import fine_tuning, glue_tasks
+    from recipes.text import glue_tasks
+    from recipes.text.study import Study
     from recipes.training import devices, distribution
 
     devices.prepare_training(config)
     data = glue_tasks.load(config)
-    study = fine_tuning.Study("inhibition_study", config, list_settings(config))
+    study = Study("inhibition_study", config, list_settings(config))
     for job in study.missing():
         glue.train(job, data)
     study.print_table()
@@ -77,11 +78,11 @@ def main(arguments=None):
 
 def list_settings(config):
     """Returns the plain encoders, the gated ones at each level, and those with each activation."""
-    from recipes.text import fine_tuning
+    from recipes.text import study
 
     levels = dataclasses.replace(config, activation=config.activation[:1])
     activations = dataclasses.replace(config, inhibition=(config.activation_inhibition,))
-    every = (*fine_tuning.list_settings(levels), *fine_tuning.list_settings(activations))
+    every = (*study.list_settings(levels), *study.list_settings(activations))
     return list(dict.fromkeys(every))
 
 

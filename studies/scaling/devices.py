@@ -168,12 +168,13 @@ def serve(end, config, place):
     import keras
     import tensorflow as tf
 
-    from recipes.images import configurations, models
+    from recipes import image_classification
+    from recipes.images import models
     from recipes.training import callbacks, devices, distribution, streams
 
     count = len(place.shares)
     run = dataclasses.replace(
-        configurations.CONFIGURATIONS["digits"],
+        image_classification.CONFIGURATIONS["digits"],
         model=config.model,
         model_args=config.model_args,
         image_size=config.image_size,

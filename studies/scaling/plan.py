@@ -17,8 +17,8 @@ import pathlib
 import re
 from typing import Annotated, Literal
 
+from recipes import image_classification as images
 from recipes import mlm_pretraining
-from recipes.images import configurations as images
 from recipes.program import command_line, files
 from recipes.program.command_line import Count, Positive, Range
 

@@ -37,9 +37,9 @@ def prepare(subject):
     card = card_of(subject.model)
     inputs = {x["name"]: example(x, subject, card) for x in card["inputs"]}
     if subject.library == subjects.OPENVINO:
-        compute = formats.read_openvino(subject.model, None, HINTS[subject.precision])
+        compute = formats.read_openvino(subject.model, HINTS[subject.precision])
     else:
-        compute = formats.read_onnx(subject.model, None)
+        compute = formats.read_onnx(subject.model)
     return lambda: compute(inputs), {"parameters": card["parameters"], "macs": None}
 
 

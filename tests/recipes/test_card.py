@@ -65,10 +65,10 @@ def test_a_card_says_what_an_image_run_holds(images_run, monkeypatch):
     expected |= {"tags": ["keras_gimlp", "MLPMixer_S16"], "metrics": ["accuracy"]}
     assert found.data.to_dict() == expected | {"pipeline_tag": "image-classification"}
     for line in (
-        f"{summary['parameters']:,} parameters, trained by\n`python -m recipes.image_classification`",
+        f"{summary['parameters']:,} parameters, trained by\n`python -m recipes.image_classif",
         "Its initial weights were random.",
         f"| test_accuracy | {summary['test_accuracy']:.6g} |",
-        "One run of 2 epochs with seed 3:",
+        "One run of 2 epochs with seed 3.",
         "| learning_rate | `0.002` |",
         "License: unknown: neither this nor that of the data is in the run.",
         f"on {summary['hardware']}, commit\n",
@@ -121,7 +121,7 @@ def test_a_card_says_what_text_runs_hold(tmp_path, monkeypatch):
         assert ("One run of 2 steps" if model == "gMLP" else "One run of 1 epochs") in found.content
         monkeypatch.chdir(folder)
         run_examples(f"{found.content}```python\nassert task.count_params()\n```")
-    with pytest.raises(SystemExit, match="in a study that of a model and a seed"):
+    with pytest.raises(SystemExit, match="in a study the folder of a model and a seed"):
         written(study)
 
 

@@ -13,7 +13,7 @@ from keras_gimlp import applications
 from keras_gimlp.layers import GateWithInhibition
 from recipes import glue, ner, squad, swag
 from recipes.program import files, layers_within
-from recipes.text import encoders, fine_tuning, synthetic
+from recipes.text import encoders, fine_tuning, study, synthetic
 from recipes.training import optimizers
 from studies.gates import diagnosis as gate_diagnosis
 from studies.gates import levels as inhibition_study
@@ -78,7 +78,7 @@ def test_every_recipe_compares_the_plain_with_the_gated_encoder(name, config, sc
 
 
 # BERT, giBERT and aMLP are trained by other tests of this file.
-@pytest.mark.parametrize("model", sorted(set(encoders.MODELS) - {"BERT", "giBERT", "aMLP"}))
+@pytest.mark.parametrize("model", sorted(set(encoders.KINDS) - {"BERT", "giBERT", "aMLP"}))
 def test_every_encoder_is_trained_by_name(model, tmp_path):
     run(glue, tmp_path, "--model", model)
     assert results(tmp_path)[0]["model"] == model
@@ -94,7 +94,7 @@ def test_ner_trains_amlp(tmp_path):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_swag_trains_gmlp_with_dense_spatial_weights_on_texts_of_every_length(tmp_path):
     contexts = [context for context, *_ in synthetic.continuations(50, seed=0)]
-    tokenizer = encoders.new_tokenizer("gMLP", contexts, 60)
+    tokenizer = encoders.KINDS["gMLP"].new_tokenizer(contexts, 60)
     backbone = applications.gMLP_MLM(
         vocabulary_size=tokenizer.vocabulary_size(),
         depth=1,
@@ -169,7 +169,7 @@ def test_a_model_without_attention_is_not_followed(tmp_path):
 def test_what_is_seen_of_gates_is_what_they_compute_at_tokens(precision):
     keras.config.set_dtype_policy(precision)
     config = dataclasses.replace(glue.Config(), gate_stddev=0.5)
-    setting = fine_tuning.Setting("giBERT", 0.3, "gelu")
+    setting = study.Setting("giBERT", 0.3, "gelu")
     encoder = encoders.load(config, setting, ["some words to begin with"])
     encoder.backbone.compile("adam")
     ids = np.random.default_rng(0).integers(5, size=(2, 12))
@@ -297,7 +297,7 @@ def test_gates_start_as_they_are_told():
         config = dataclasses.replace(
             glue.Config(), gate_stddev=stddev, seed=seed, hidden_dim=32, intermediate_dim=32
         )
-        setting = fine_tuning.Setting("giBERT", 0.3, "gelu")
+        setting = study.Setting("giBERT", 0.3, "gelu")
         encoder = encoders.load(config, setting, ["some words to begin with"])
         found = layers_within.find(encoder.backbone, GateWithInhibition)
         gates.setdefault((stddev, seed), []).append(

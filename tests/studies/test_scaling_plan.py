@@ -11,7 +11,7 @@ import pytest
 from keras_gimlp import applications
 from keras_gimlp.counting import count_macs
 from recipes import mlm_pretraining
-from recipes.images.configurations import CONFIGURATIONS
+from recipes.image_classification import CONFIGURATIONS
 from studies.scaling import plan as scaling_plan
 from tests.conftest import ROOT
 
