@@ -1,22 +1,14 @@
 """The comparison of finished runs: tables of columns, and paired tests of scores."""
 
 import json
-import re
 
 import numpy as np
 import pytest
 
 from recipes import compare
 from recipes.text import glue_tasks
-from recipes.trained import finished
-from tests.conftest import ROOT, once
 
-STUDIES = ROOT / "studies"
-DOCUMENTS = "".join(
-    path.read_text() for path in (ROOT / "recipes" / "README.md", *STUDIES.glob("*/README.md"))
-)
 LABELS = np.arange(400) % 2
-WITH_INTERVALS = "gate_rte"  # to draw the other intervals again would take minutes
 
 
 def write_run(folder, values, config, **summary):
@@ -153,17 +145,6 @@ def test_lists_and_options_are_named_by_what_they_hold(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    "path", sorted(STUDIES.glob("*/results/*.json")), ids=lambda path: path.stem
-)
-def test_tables_of_the_documents_are_those_of_the_kept_runs(path):
-    begin = f"<!-- runs of {path.stem}: "
-    _, found = DOCUMENTS.split(begin)
-    column, found = found.split(" -->\n", 1)
-    table = compare.markdown(compare.grouped(finished.read(path)), column)
-    assert found.startswith(f"{table}<!-- end -->\n")
-
-
 def test_what_cannot_be_compared_is_refused(tmp_path):
     folder = write_run(tmp_path / "a", [1], {"config": "a", "seed": 0})
     with pytest.raises(SystemExit, match="holds no finished run"):
@@ -266,27 +247,6 @@ def test_scores_are_those_of_the_task(tmp_path, capsys):
         for wrong in (30, 34)
     ]
     assert f"{100 * (expected[1]['matthews'] - expected[0]['matthews']):+.1f} (" in row
-
-
-@once
-def test_paired_tests_of_the_documents_are_those_of_the_kept_runs(capsys):
-    table = r"<!-- paired test of (\w+): (\w+), from (\w+) -->\n(.+?)<!-- end -->"
-    published = re.findall(table, DOCUMENTS, re.DOTALL)
-    assert len(published) == DOCUMENTS.count("<!-- paired test of ") > 0
-    assert WITH_INTERVALS in {name for name, *_ in published}
-    for name, score, baseline, expected in published:
-        whole = name == WITH_INTERVALS
-        options = ["--score", score, "--baseline", baseline, "--least_seeds", "3"]
-        options += [] if whole else ["--draws", "2"]
-        (path,) = STUDIES.glob(f"*/results/{name}.json")
-        compare.main([str(path), *options])
-        found = capsys.readouterr().out
-        compared = str if whole else without_intervals
-        assert compared(found) == compared(expected)
-
-
-def without_intervals(table):
-    return re.sub(r"\| \S+ to \S+ \|", "||", table)
 
 
 def test_what_cannot_be_paired_is_refused(tmp_path):

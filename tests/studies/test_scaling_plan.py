@@ -261,7 +261,7 @@ def test_the_table_is_printed_and_written(tmp_path, capsys):
 
 
 def test_the_tables_of_the_documents_are_those_of_the_command():
-    text = (ROOT / "recipes" / "SCALING.md").read_text()
+    text = (ROOT / "studies" / "scaling" / "README.md").read_text()
     jobs = [plan.build("gMLP_B", 4096), xlarge()]
     for kind in ("tpu_v4", "h100"):
         config = plan.Config(chip=kind)
