@@ -35,17 +35,34 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 # To compile a small model by XLA takes TensorFlow longer than the test that trains it. One test a
 # family does, and those of the layers.
 JIT = False if keras.backend.backend() == "tensorflow" else "auto"
-# For tests in which the backend has no part: they run on one.
+# For tests in which the backend has no part: they run on one, whole files by `pytestmark = once`,
+# of which `everywhere` excepts the tests that do compute with it.
 once = pytest.mark.backends("jax")
+everywhere = pytest.mark.backends("tensorflow", "jax", "torch")
 tests_done = itertools.count(1)
+
+
+def mostly_once(cases, *everywhere):
+    """Returns the cases of a test, of which only those in `everywhere` run on every backend.
+
+    For cases that differ in what the backend has no part in.
+    """
+
+    def marked(case):
+        values = case if isinstance(case, tuple) else (case,)
+        return pytest.param(*values, marks=[] if case in everywhere else once)
+
+    return [marked(case) for case in cases]
 
 
 def pytest_collection_modifyitems(config, items):
     """Leaves out the tests that are about other backends."""
 
     def applies(item):
-        mark = item.get_closest_marker("backends")
-        return mark is None or keras.backend.backend() in mark.args
+        # Those of the test and of its case; otherwise that of its file.
+        marks = [mark for mark in item.own_markers if mark.name == "backends"]
+        marks = marks or [*item.iter_markers("backends")][:1]
+        return all(keras.backend.backend() in mark.args for mark in marks)
 
     config.hook.pytest_deselected(items=[item for item in items if not applies(item)])
     items[:] = filter(applies, items)

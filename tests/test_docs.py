@@ -8,7 +8,9 @@ import pytest
 import keras_gimlp
 from keras_gimlp import applications, layers, weights
 from recipes.__main__ import path_of
-from tests.conftest import ROOT
+from tests.conftest import ROOT, once
+
+pytestmark = once
 
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)

@@ -11,7 +11,7 @@ from keras import ops
 from keras_gimlp import applications, rematerialize
 from keras_gimlp.backend.dense import Dense
 from keras_gimlp.rematerialization import Recomputed, block_of
-from tests.conftest import JIT
+from tests.conftest import JIT, once
 from tests.families import EVERY_FAMILY, images, tiny
 
 TEXT = {"vocabulary_size": 12, "num_layers": 2, "num_heads": 2, "hidden_dim": 8}
@@ -83,6 +83,7 @@ def test_it_compiles_just_in_time():
     assert_trains_the_same(plain, remat, images(2, 8, 8, 3), jit_compile=True)
 
 
+@once
 @EVERY_FAMILY
 def test_every_family_has_its_blocks(family):
     model = tiny(family, include_top=False)
@@ -150,6 +151,7 @@ def test_the_saved_model_is_a_plain_one(tmp_path):
     )
 
 
+@once
 def test_a_model_without_blocks_is_refused():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=re.escape("`model` must be a functional model with")):

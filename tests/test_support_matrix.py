@@ -2,8 +2,10 @@ import pytest
 
 from recipes.export.formats import FORMATS
 from tests import export_matrix
-from tests.conftest import ROOT
+from tests.conftest import ROOT, once
 from tests.support_matrix import MEANS
+
+pytestmark = once
 
 
 @pytest.mark.parametrize("test", sorted({test for tests in MEANS.values() for test in tests}))

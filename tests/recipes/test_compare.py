@@ -6,7 +6,9 @@ import pytest
 
 from recipes import compare
 from recipes.trained import finished
-from tests.conftest import ROOT
+from tests.conftest import ROOT, once
+
+pytestmark = once
 
 STUDIES = ROOT / "studies"
 

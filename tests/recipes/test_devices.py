@@ -123,6 +123,7 @@ def assert_same(folder, other, recipe, tolerance=1e-5):
     assert got == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.process
 def test_devices_and_processes_train_what_one_device_trains(tmp_path):
     finish(
         processes(
@@ -158,6 +159,7 @@ def test_devices_and_processes_train_what_one_device_trains(tmp_path):
             assert {x.name for x in run.iterdir()} == {x.name for x in expected.iterdir()}
 
 
+@pytest.mark.process
 @pytest.mark.backends("jax", "torch")
 def test_a_process_that_dies_ends_the_others_and_the_run_continues(tmp_path):
     options = RECIPES["image_classification"].replace("--epochs 1", "--epochs 3")

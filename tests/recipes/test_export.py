@@ -19,6 +19,7 @@ from recipes.export import __main__ as export
 from recipes.export import signature, writing
 from recipes.export.formats import FORMATS
 from recipes.images import datasets
+from tests.conftest import once
 from tests.families import FAMILIES, images, tiny
 
 BACKEND = keras.backend.backend()
@@ -223,6 +224,7 @@ def test_a_file_that_computes_something_else_is_thrown_away(read, message, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@once
 def test_padding_does_not_hide_an_error():
     expected = [np.array([[1.0, -1e4]]), np.array([0.5])]
     assert signature.error(expected, expected) == 0
@@ -313,6 +315,7 @@ print(json.dumps(logits.argmax(-1).tolist()))
 """
 
 
+@pytest.mark.process
 @WRITES
 def test_a_trained_model_classifies_elsewhere_as_it_did_in_keras(tmp_path):
     run = tmp_path / "run"
@@ -337,6 +340,7 @@ def test_a_trained_model_classifies_elsewhere_as_it_did_in_keras(tmp_path):
 CANNOT = [(name, backend) for name, form in FORMATS.items() for backend in form.cannot]
 
 
+@once
 @pytest.mark.parametrize(("form", "backend"), CANNOT)
 def test_a_backend_that_cannot_says_why(form, backend, tmp_path):
     path = tmp_path / f"a{FORMATS[form].suffix}"
@@ -346,6 +350,7 @@ def test_a_backend_that_cannot_says_why(form, backend, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@once
 def test_every_backend_can_or_says_why():
     for form in FORMATS.values():
         assert sorted([*form.writers, *form.cannot]) == sorted(BACKENDS)

@@ -18,7 +18,7 @@ from recipes.training import optimizers
 from studies.gates import diagnosis as gate_diagnosis
 from studies.gates import levels as inhibition_study
 from studies.gates import watching
-from tests.conftest import once
+from tests.conftest import mostly_once, once
 from tests.recipes.jobs import shorten_data
 from tests.test_package import other_backend, python
 
@@ -51,14 +51,19 @@ def rows(folder):
 
 @pytest.mark.parametrize(
     ("name", "config", "scores"),
-    [
+    mostly_once(
+        [
+            ("glue", "generated", {"matthews"}),
+            ("glue", "generated_pairs", {"pearson", "spearman"}),
+            ("squad", "generated", {"em", "f1"}),
+            ("squad", "generated_v2", {"em", "f1", "best_f1"}),
+            ("swag", "generated", {"accuracy"}),
+            ("ner", "generated", {"f1", "precision", "recall"}),
+        ],
+        # The others train on every backend in test_devices.py.
         ("glue", "generated", {"matthews"}),
-        ("glue", "generated_pairs", {"pearson", "spearman"}),
-        ("squad", "generated", {"em", "f1"}),
-        ("squad", "generated_v2", {"em", "f1", "best_f1"}),
-        ("swag", "generated", {"accuracy"}),
         ("ner", "generated", {"f1", "precision", "recall"}),
-    ],
+    ),
 )
 def test_every_recipe_compares_the_plain_with_the_gated_encoder(name, config, scores, tmp_path):
     run(RECIPES[name], tmp_path, "--config", config)
@@ -78,7 +83,10 @@ def test_every_recipe_compares_the_plain_with_the_gated_encoder(name, config, sc
 
 
 # BERT, giBERT and aMLP are trained by other tests of this file.
-@pytest.mark.parametrize("model", sorted(set(encoders.MODELS) - {"BERT", "giBERT", "aMLP"}))
+@pytest.mark.parametrize(
+    "model",
+    mostly_once(sorted(set(encoders.MODELS) - {"BERT", "giBERT", "aMLP"}), "giDeBERTaV3", "AFT"),
+)
 def test_every_encoder_is_trained_by_name(model, tmp_path):
     run(glue, tmp_path, "--model", model)
     assert results(tmp_path)[0]["model"] == model
@@ -125,6 +133,7 @@ def test_inhibition_study_varies_one_thing_at_a_time(tmp_path):
     assert (tmp_path / "inhibition.png").stat().st_size > 10_000
 
 
+@once
 def test_gates_are_followed_while_they_are_trained(tmp_path):
     arguments = ("--model", "BERT", "giBERT", "--every", "2", "--steps_per_epoch", "4")
     run(gate_diagnosis, tmp_path, *arguments, "--num_layers", 2, "--learning_rate", "1e-2")
@@ -149,6 +158,7 @@ def test_gates_are_followed_while_they_are_trained(tmp_path):
         assert 0 < float(x["gradient_gate"]) < float(x["gradient_attention"])
 
 
+@once
 def test_a_continued_run_keeps_what_was_seen_before_it(tmp_path):
     path = tmp_path / "gates.csv"
     watch = watching.GateWatch({}, 2, path)
@@ -160,12 +170,13 @@ def test_a_continued_run_keeps_what_was_seen_before_it(tmp_path):
         assert [row["step"] for row in csv.DictReader(file)] == ["0", "2", "4"]
 
 
+@once
 def test_a_model_without_attention_is_not_followed(tmp_path):
     with pytest.raises(SystemExit, match="no encoder with attention named 'gMLP'"):
         run(gate_diagnosis, tmp_path, "--model", "gMLP")
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("precision", mostly_once(["float32", "mixed_bfloat16"], "float32"))
 def test_what_is_seen_of_gates_is_what_they_compute_at_tokens(precision):
     keras.config.set_dtype_policy(precision)
     config = dataclasses.replace(glue.Config(), gate_stddev=0.5)
@@ -200,6 +211,7 @@ def test_gradients_are_those_that_the_optimizer_was_given():
     assert watching.root_mean_square(optimizer, variables) == pytest.approx(12.5**0.5, rel=1e-4)
 
 
+@once
 def test_entropy_is_that_of_tokens():
     mask = np.array([[True, True, False]])
     shares = np.array([[[[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.3, 0.3, 0.4]]]])
@@ -227,6 +239,7 @@ def test_seeds_give_a_mean_and_a_spread(finished):
     assert losses[0] != losses[1]
 
 
+@once
 def test_finished_runs_are_not_repeated(finished, capsys):
     run(glue, finished, "--model", "giBERT", "--epochs", "2", "--seeds", "2")
     assert capsys.readouterr().out.count("This run is complete") == 2
@@ -258,6 +271,8 @@ def test_a_killed_study_goes_on_where_it_was(finished, tmp_path, monkeypatch):
 
 
 # KerasHub compiles what it loads, and misses the optimizer's state in the file.
+@pytest.mark.process
+@once
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 def test_a_trained_preset_predicts_the_same_from_texts_on_another_backend(finished):
     folder = finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0" / "preset"
@@ -278,6 +293,7 @@ def test_a_trained_preset_predicts_the_same_from_texts_on_another_backend(finish
     np.testing.assert_allclose(np.load(finished / "y.npy"), expected, rtol=1e-4, atol=1e-5)
 
 
+@once
 def test_a_trained_preset_is_where_another_task_begins(finished, tmp_path):
     folder = finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0" / "preset"
     run(ner, tmp_path, "--model", "giBERT", "--inhibition", "0.1", "--weights", folder)
@@ -312,12 +328,14 @@ def test_gates_start_as_they_are_told():
     assert not np.any(still)
 
 
+@once
 def test_texts_that_are_too_long_are_counted(tmp_path, capsys):
     run(glue, tmp_path, "--model", "BERT", "--sequence_length", "8")
     output = capsys.readouterr().out
     assert "of 200 training examples are longer than --sequence_length 8 and were trunc" in output
 
 
+@once
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
@@ -376,6 +394,7 @@ def refuse(self, **kwargs):
     raise ConnectionError("no network")
 
 
+@once
 def test_an_encoder_that_is_too_short_is_refused(finished, tmp_path):
     folder = finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0" / "preset"
     arguments = ("--model", "giBERT", "--weights", folder, "--sequence_length", "64")
@@ -383,6 +402,7 @@ def test_an_encoder_that_is_too_short_is_refused(finished, tmp_path):
         run(glue, tmp_path, *arguments)
 
 
+@pytest.mark.process
 @once
 def test_a_missing_extra_is_named_with_the_command_that_installs_it():
     python(
@@ -403,6 +423,8 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it():
     )
 
 
+@pytest.mark.process
+@once
 @pytest.mark.parametrize("recipe", ["glue --weights none", "fill_masks --preset none --texts a"])
 def test_presets_of_this_package_are_known_in_a_new_process(recipe):
     python(
@@ -417,6 +439,8 @@ def test_presets_of_this_package_are_known_in_a_new_process(recipe):
     )
 
 
+@pytest.mark.process
+@once
 def test_help_of_the_language_recipes_imports_nothing_heavy():
     python(
         "import contextlib, importlib, io, sys\n"

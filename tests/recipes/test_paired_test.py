@@ -11,6 +11,8 @@ from recipes import paired_test
 from recipes.text import glue_tasks
 from tests.conftest import once
 
+pytestmark = once
+
 LABELS = np.arange(400) % 2
 FOLDER = pathlib.Path(paired_test.__file__).parent
 WITH_INTERVALS = "gate_rte"
@@ -107,7 +109,6 @@ def test_scores_are_those_of_the_task(tmp_path, capsys):
     assert f"{100 * (expected[1]['matthews'] - expected[0]['matthews']):+.1f} (" in row
 
 
-@once
 def test_tables_of_the_documents_are_those_of_the_kept_runs(capsys):
     table = r"<!-- paired test of (\w+): (\w+), from (\w+) -->\n(.+?)<!-- end -->"
     readme = (FOLDER / "README.md").read_text()

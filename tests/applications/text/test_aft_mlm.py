@@ -9,6 +9,7 @@ from keras import ops
 from keras_gimlp import applications
 from tests import reference
 from tests.applications.text.test_gmlp_mlm import LENGTHS, texts
+from tests.conftest import once
 from tests.families import run
 from tests.training import unmoved
 
@@ -113,6 +114,7 @@ def test_a_saved_preset_is_the_same_model_and_fills_tasks(tmp_path):
     assert run(classifier, texts()).shape == (3, 3)
 
 
+@once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

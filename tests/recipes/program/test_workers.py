@@ -4,6 +4,9 @@ import time
 import pytest
 
 from recipes.program import workers
+from tests.conftest import once
+
+pytestmark = [once, pytest.mark.process]
 
 
 def double(end, first):

@@ -24,7 +24,9 @@ from recipes.text import (
     synthetic,
 )
 from recipes.text.fine_tuning import Setting
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, everywhere, once
+
+pytestmark = once
 
 
 @pytest.mark.parametrize("model", ["BERT", "RoBERTa", "DeBERTaV3"])
@@ -60,6 +62,7 @@ def encode(model, text):
     return sentencepiece.SentencePieceProcessor(model_proto=model).encode(text)
 
 
+@everywhere
 def test_batches_are_cut_to_their_longest_example():
     task = gmlp("toeplitz")
     mask = np.arange(100) < np.array([[3], [40], [20]])
@@ -69,6 +72,7 @@ def test_batches_are_cut_to_their_longest_example():
     assert int(fine_tuning.trim({"padding_mask": np.ones((2, 5, 100))}, task)[1]) == 100
 
 
+@everywhere
 def test_batches_for_dense_spatial_weights_keep_their_length():
     task = gmlp("dense")
     x, width = fine_tuning.trim(
@@ -88,6 +92,7 @@ def gmlp(spatial):
 
 
 # KerasHub leaves the file of the vocabulary open.
+@everywhere
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_preset_of_gmlp_is_fine_tuned_as_what_it_is(tmp_path):
     tokenizer = applications.gMLPTokenizer(encoders.sentence_piece(["a b c"] * 9, 20))
