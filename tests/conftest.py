@@ -39,18 +39,20 @@ JIT = False if keras.backend.backend() == "tensorflow" else "auto"
 # of which `everywhere` excepts the tests that do compute with it.
 once = pytest.mark.backends("jax")
 everywhere = pytest.mark.backends("tensorflow", "jax", "torch")
+# For cases of a test for which other cases stand.
+MORE = [once, pytest.mark.slow]
 tests_done = itertools.count(1)
 
 
 def mostly_once(cases, *everywhere):
-    """Returns the cases of a test, of which only those in `everywhere` run on every backend.
+    """Returns the cases of a test, of which those in `everywhere` stand for the others.
 
-    For cases that differ in what the backend has no part in.
+    These run on every backend, the others on one, and not in `make check`.
     """
 
     def marked(case):
         values = case if isinstance(case, tuple) else (case,)
-        return pytest.param(*values, marks=[] if case in everywhere else once)
+        return pytest.param(*values, marks=[] if case in everywhere else MORE)
 
     return [marked(case) for case in cases]
 

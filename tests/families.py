@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications
-from tests.conftest import mostly_once, once
+from tests.conftest import MORE, mostly_once
 
 PATCHES = {"input_shape": (8, 8, 3), "depth": 2, "dim": 8, "patch_size": 4}
 STAGES = {"depths": (1, 2), "dims": (8, 12), "mlp_ratios": (2, 2), "stem_size": 3}
@@ -45,7 +45,7 @@ def families_and(names, ways):
         pytest.param(
             family,
             *(way if isinstance(way, tuple) else (way,)),
-            marks=[] if family in PATHS else once,
+            marks=[] if family in PATHS else MORE,
         )
         for family in FAMILIES
         for way in (ways if family in PATHS else ways[:1])

@@ -26,6 +26,7 @@ NAME = "me/mine"
 HANDLE = f"hf://{NAME}"
 pytestmark = [
     once,
+    pytest.mark.slow,
     # As in `test_saved_files`.
     pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

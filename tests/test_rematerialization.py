@@ -51,6 +51,7 @@ def test_image_models_train_the_same(family):
     assert_trains_the_same(plain, remat, images(2, 8, 8, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "sizes"),
     [
@@ -97,6 +98,7 @@ def test_every_family_has_its_blocks(family):
     assert trained + sum(layer.count_params() for layer in rest) == model.count_params()
 
 
+@pytest.mark.slow
 def test_layers_keep_their_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     plain, remat = twins(lambda: tiny("giCycleMLP", include_top=False))

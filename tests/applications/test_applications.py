@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_gimlp import applications
 from keras_gimlp.counting import count_macs
-from tests.conftest import JIT, once
+from tests.conftest import JIT, mostly_once, once
 from tests.families import EVERY_FAMILY, EVERY_PATH, FAMILIES, families_and, images, run, tiny
 from tests.training import unmoved
 
@@ -312,7 +312,9 @@ def test_stochastic_depth_drops_whole_blocks_and_keeps_the_mean():
 
 
 @pytest.mark.parametrize("family", ["aMLP", "giCycleMLP", "ResMLP"])
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", mostly_once(["mixed_bfloat16", "mixed_float16"], "mixed_bfloat16")
+)
 def test_mixed_precision_trains_and_classifies_in_float32(family, policy):
     keras.config.set_dtype_policy(policy)
     model = tiny(family, classes=3, drop_path_rate=0.1)

@@ -45,6 +45,7 @@ def test_logits_equal_those_of_the_authors_at_any_size(kind):
     assert_close(run(recorded(), VALUES[f"images{kind}"]), VALUES[f"logits{kind}"])
 
 
+@pytest.mark.slow
 def test_feature_maps_equal_those_of_the_authors():
     with pytest.warns(UserWarning, match="keep their initial weights: stage0_norm, "):
         model = recorded(include_top=False, feature_maps=True)

@@ -8,7 +8,7 @@ from keras import ops
 from keras_gimlp import rematerialize, weights
 from keras_gimlp.rematerialization import block_of
 from tests.conftest import mostly_once, once
-from tests.families import EVERY_FAMILY, EVERY_PATH, families_and, images, run, tiny
+from tests.families import EVERY_PATH, families_and, images, run, tiny
 
 X = images(2, 8, 16, 3)
 SHAPE = {"input_shape": (8, 16, 3)}
@@ -102,7 +102,7 @@ def test_saved_maps_fill_a_model_of_the_same_maps_without_a_word(family, file, t
 
 
 @once
-@EVERY_FAMILY
+@EVERY_PATH
 def test_what_the_maps_need_must_be_in_the_file(family, tmp_path):
     with_maps(family, [0]).save_weights(tmp_path / "a.weights.h5")
     with pytest.raises(ValueError, match="missing from the file: (block1_|stage1_)"):

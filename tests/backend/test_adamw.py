@@ -76,6 +76,7 @@ def test_gradients_may_lie_in_any_order():
     np.testing.assert_allclose(ops.convert_to_numpy(straight), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of PyTorch's compiler about itself
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_model_trains_as_with_keras(jit_compile, tmp_path):

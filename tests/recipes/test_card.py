@@ -13,7 +13,7 @@ from tests.conftest import once
 from tests.recipes.jobs import shorten_data
 from tests.test_package import run_examples
 
-pytestmark = once
+pytestmark = [once, pytest.mark.slow]
 
 RECIPES = {module.__name__: module for module in (glue, image_classification, mlm_pretraining)}
 COMMANDS = {

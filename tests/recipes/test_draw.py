@@ -34,6 +34,7 @@ TEXT = {"vocabulary_size": 30, "depth": 3, "dim": 8, "ffn_dim": 16, "sequence_le
 applications.giBERT  # noqa: B018  from then on Keras and KerasHub know the text models
 pytestmark = [
     once,
+    pytest.mark.slow,
     # KerasHub compiles what it loads from a preset, before an optimizer has a state to load,
     pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer"),
     # and leaves closing the SentencePiece model to the garbage collector.

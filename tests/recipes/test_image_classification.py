@@ -105,6 +105,7 @@ def test_configuration_runs_for_two_steps(name, tmp_path):
     assert np.isfinite(float(rows(tmp_path)[0]["loss"]))
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_given_weights(finished, tmp_path):
     folder, _ = finished
     # So small a learning rate is 0 in float32.
@@ -334,6 +335,7 @@ def kill_and_continue(moment, folder, options, monkeypatch):
 
 
 # The raised exception, unlike a real end of the process, leaves the file of the csv open.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("moment", mostly_once(MOMENTS, "in an epoch"))
 def test_a_continued_run_is_the_uninterrupted_one(moment, whole, tmp_path, monkeypatch):

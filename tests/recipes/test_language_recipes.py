@@ -83,6 +83,7 @@ def test_every_recipe_compares_the_plain_with_the_gated_encoder(name, config, sc
 
 
 # BERT, giBERT and aMLP are trained by other tests of this file.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     mostly_once(sorted(set(encoders.MODELS) - {"BERT", "giBERT", "aMLP"}), "giDeBERTaV3", "AFT"),
@@ -117,6 +118,7 @@ def test_swag_trains_gmlp_with_dense_spatial_weights_on_texts_of_every_length(tm
     assert results(tmp_path / "study")[0]["model"] == "gMLP"
 
 
+@pytest.mark.slow
 @once
 def test_inhibition_study_varies_one_thing_at_a_time(tmp_path):
     levels = ("--inhibition", "0", "0.3", "--activation", "gelu", "relu")
@@ -133,6 +135,7 @@ def test_inhibition_study_varies_one_thing_at_a_time(tmp_path):
     assert (tmp_path / "inhibition.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 @once
 def test_gates_are_followed_while_they_are_trained(tmp_path):
     arguments = ("--model", "BERT", "giBERT", "--every", "2", "--steps_per_epoch", "4")
@@ -226,6 +229,7 @@ def finished(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_seeds_give_a_mean_and_a_spread(finished):
     (row,) = results(finished)
     values = row["scores"]["matthews"]
@@ -239,6 +243,7 @@ def test_seeds_give_a_mean_and_a_spread(finished):
     assert losses[0] != losses[1]
 
 
+@pytest.mark.slow
 @once
 def test_finished_runs_are_not_repeated(finished, capsys):
     run(glue, finished, "--model", "giBERT", "--epochs", "2", "--seeds", "2")
@@ -246,6 +251,7 @@ def test_finished_runs_are_not_repeated(finished, capsys):
 
 
 # The file that the interrupted run was writing is closed by the garbage collector.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_killed_study_goes_on_where_it_was(finished, tmp_path, monkeypatch):
     score = fine_tuning.Score.on_epoch_end
@@ -293,6 +299,7 @@ def test_a_trained_preset_predicts_the_same_from_texts_on_another_backend(finish
     np.testing.assert_allclose(np.load(finished / "y.npy"), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @once
 def test_a_trained_preset_is_where_another_task_begins(finished, tmp_path):
     folder = finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0" / "preset"
@@ -300,6 +307,7 @@ def test_a_trained_preset_is_where_another_task_begins(finished, tmp_path):
     assert results(tmp_path)[0]["inhibition"] == 0.1
 
 
+@pytest.mark.slow
 def test_gates_alone_are_trained_on_request(tmp_path, capsys):
     run(glue, tmp_path, "--model", "giBERT", "--train", "gates", "--rank", "2")
     # Two gates of rank 2, the head, and nothing of the encoder.
@@ -328,6 +336,7 @@ def test_gates_start_as_they_are_told():
     assert not np.any(still)
 
 
+@pytest.mark.slow
 @once
 def test_texts_that_are_too_long_are_counted(tmp_path, capsys):
     run(glue, tmp_path, "--model", "BERT", "--sequence_length", "8")
@@ -394,6 +403,7 @@ def refuse(self, **kwargs):
     raise ConnectionError("no network")
 
 
+@pytest.mark.slow
 @once
 def test_an_encoder_that_is_too_short_is_refused(finished, tmp_path):
     folder = finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0" / "preset"

@@ -105,6 +105,7 @@ def test_a_killed_run_goes_on_where_it_was_and_its_preset_fills_masks(text, tmp_
     assert task.predict_on_batch(x).shape[-1] == task.backbone.vocabulary_size
 
 
+@pytest.mark.slow
 @everywhere
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")

@@ -109,6 +109,7 @@ def test_scores_are_those_of_the_task(tmp_path, capsys):
     assert f"{100 * (expected[1]['matthews'] - expected[0]['matthews']):+.1f} (" in row
 
 
+@pytest.mark.slow
 def test_tables_of_the_documents_are_those_of_the_kept_runs(capsys):
     table = r"<!-- paired test of (\w+): (\w+), from (\w+) -->\n(.+?)<!-- end -->"
     readme = (FOLDER / "README.md").read_text()

@@ -118,6 +118,7 @@ def test_every_weight_learns_also_where_blocks_are_computed_again(positions):
     assert {path.split("/")[-1] for path in left} <= {"embeddings", "biases"}
 
 
+@pytest.mark.slow
 @once
 def test_they_are_as_large_as_gmlp():
     sizes = {}

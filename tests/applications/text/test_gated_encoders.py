@@ -92,6 +92,7 @@ def test_new_gates_leave_a_pretrained_encoder_as_it_was(name):
         np.testing.assert_allclose(outputs, plain, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gideberta_projects_relative_positions_once(monkeypatch):
     model = small("giDeBERTaV3", num_layers=1, bucket_size=4)
     projection = model.gated_attention_layers[0].attention._query_dense
@@ -259,6 +260,7 @@ def test_gates_are_saved_and_loaded_without_the_encoder(name, tmp_path):
 # Presets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["giBERT", "giDeBERTaV3"])
 def test_a_preset_gives_the_sizes_without_its_weights(name, tmp_path):
     cls = getattr(applications, name)
@@ -330,6 +332,7 @@ def test_masked_language_model_is_tied_to_the_embedding(name):
     assert task.count_params() < model.count_params() + 97 * 16
 
 
+@pytest.mark.slow
 @ONE_ENCODER
 def test_logits_have_the_digits_of_float32_under_mixed_precision(name):
     model = small(name, dtype="mixed_bfloat16")
@@ -499,6 +502,7 @@ def test_a_deberta_folder_of_another_version_is_refused(tmp_path):
         applications.giDeBERTaV3(tmp_path / "copy")
 
 
+@pytest.mark.slow
 def test_private_names_of_keras_and_keras_hub_are_as_they_were():
     # Each file says so where it leans on these; without them it must be adapted.
     encoder = keras_hub.layers.TransformerEncoder(intermediate_dim=8, num_heads=2)

@@ -351,6 +351,7 @@ def test_tokens_are_masked_but_special_ones(pieces):
         assert not set(y[weights > 0]) & set(tokenizer.special_token_ids)
 
 
+@pytest.mark.slow
 @SKIPS_OPTIMIZER
 # KerasHub leaves the file of pieces open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -146,6 +146,7 @@ def test_a_head_leaves_the_encoder_as_it_was(tagger_first, tmp_path):
     assert tagger.trainable_variables == []
 
 
+@pytest.mark.slow
 @EVERY_HEAD
 @ONE_BACKBONE
 def test_logits_have_the_digits_of_float32_under_mixed_precision(name, gated):

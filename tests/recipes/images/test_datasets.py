@@ -283,6 +283,7 @@ def test_mixing_mixes_images_and_labels_alike(fields):
     assert kinds <= set(fields)
 
 
+@pytest.mark.slow
 def test_rand_augment_changes_images_and_computes_in_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     config = dataclasses.replace(CONFIG, rand_augment_ops=1, mixup=0.2, epochs=1, batch_size=10)
