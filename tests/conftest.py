@@ -57,10 +57,16 @@ def mostly_once(cases, *everywhere):
     return [marked(case) for case in cases]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--matrix", action="store_true", help="run the tests marked matrix too")
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leaves out the tests that are about other backends."""
+    """Leaves out the tests that are about other backends, and those of a whole matrix."""
 
     def applies(item):
+        if item.get_closest_marker("matrix") and not config.getoption("--matrix"):
+            return False
         # Those of the test and of its case; otherwise that of its file.
         marks = [mark for mark in item.own_markers if mark.name == "backends"]
         marks = marks or [*item.iter_markers("backends")][:1]

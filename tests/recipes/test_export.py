@@ -27,9 +27,9 @@ BACKENDS = ("torch", "tensorflow", "jax")
 HERE = [name for name, form in FORMATS.items() if BACKEND in form.writers]
 GENERAL = HERE[0] if HERE else None  # the format of the tests that are about no particular one
 WRITES = pytest.mark.backends("torch", "tensorflow")
-FEW = {"depths": (1, 1)}  # blocks, of those families that take long to trace
-ANY_SIZE = FEW | {"input_shape": (None, None, 3)}
-PYRAMID = FEW | {"feature_maps": True, "include_top": False}
+SHALLOW = {"depths": (1, 1)}  # blocks, of those families that take long to trace
+ANY_SIZE = SHALLOW | {"input_shape": (None, None, 3)}
+PYRAMID = SHALLOW | {"feature_maps": True, "include_top": False}
 ENCODER = {
     **{"vocabulary_size": 97, "num_layers": 1, "num_heads": 2, "hidden_dim": 8},
     **{"intermediate_dim": 16, "max_sequence_length": 40},
@@ -53,7 +53,7 @@ def combiner():
 MODELS = {
     **{
         family: functools.partial(
-            tiny, family, classes=5, **(FEW if "Cycle" in family else {"depth": 1})
+            tiny, family, classes=5, **(SHALLOW if "Cycle" in family else {"depth": 1})
         )
         for family in FAMILIES
     },
@@ -124,9 +124,19 @@ def model_of(name):
     return model
 
 
+# Every model in one format, and in the others one of images and one of texts, of any size each.
+# `python -m tests.export_matrix` tries all.
+EVERY = {"torch": "onnx", "tensorflow": "litert"}.get(BACKEND)
+FEW = ("CycleMLP, images of any size", "gMLP, masked words")
+CASES = [
+    pytest.param(*(name, form), marks=[] if form == EVERY or name in FEW else pytest.mark.matrix)
+    for name in MODELS
+    for form in HERE
+]
+
+
 @WRITES
-@pytest.mark.parametrize("form", HERE)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "form"), CASES)
 def test_a_runtime_computes_what_the_model_computes(name, form, tmp_path):
     model = model_of(name)
     path = tmp_path / f"model{FORMATS[form].suffix}"
@@ -273,7 +283,7 @@ def test_a_preset_is_written_with_the_task_that_it_holds(tmp_path):
 def test_published_weights_say_what_photos_become(tmp_path):
     path = tmp_path / f"out{FORMATS[GENERAL].suffix}"
     config = source_of(model="CycleMLP_B1", weights="imagenet")
-    card = writing.write(tiny("CycleMLP", classes=5, **FEW), FORMATS[GENERAL], path, config)
+    card = writing.write(tiny("CycleMLP", classes=5, **SHALLOW), FORMATS[GENERAL], path, config)
     assert card["preprocessing"] == {
         **{"height": 8, "width": 8, "crop": 0.9, "interpolation": "bicubic"},
         **{"mean": (0.485, 0.456, 0.406), "deviation": (0.229, 0.224, 0.225)},
