@@ -99,5 +99,13 @@ def fresh_state():
 
 
 @pytest.fixture
+def without_values():
+    """Variables get a shape and no value: the largest model alone would take 4 GB."""
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    keras.utils.clear_session(free_memory=False)  # or the next scope would fill them
+
+
+@pytest.fixture
 def rng():
     return np.random.default_rng(0)

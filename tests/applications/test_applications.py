@@ -55,17 +55,6 @@ PUBLISHED = {
 }
 
 
-@pytest.fixture
-def no_random_numbers(monkeypatch):
-    """Lets large models start at zero, which takes no time."""
-    for name in ("VarianceScaling", "RandomNormal", "TruncatedNormal"):
-        monkeypatch.setattr(
-            getattr(keras.initializers, name),
-            "__call__",
-            lambda self, shape, dtype=None, **kwargs: ops.zeros(shape, dtype),
-        )
-
-
 @once
 def test_every_model_has_its_published_size_tested():
     assert list(PUBLISHED) == applications.list_models(kind="image")
@@ -73,7 +62,7 @@ def test_every_model_has_its_published_size_tested():
 
 @once
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_random_numbers")
+@pytest.mark.usefixtures("without_values")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_and_macs_are_the_published_ones(name):
     parameters, macs, digit = PUBLISHED[name]

@@ -149,14 +149,6 @@ FLOPS = {
 }
 
 
-@pytest.fixture
-def without_values():
-    """Variables get a shape and no value: the largest model alone would take 4 GB."""
-    with keras.StatelessScope(initialize_variables=False):
-        yield
-    keras.utils.clear_session(free_memory=False)  # or the next scope would fill them
-
-
 @once
 @pytest.mark.parametrize("size", PARAMETERS)
 def test_named_sizes_have_the_published_parameters_and_operations(size, without_values):
