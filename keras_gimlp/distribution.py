@@ -12,6 +12,8 @@ import math
 
 import keras
 
+from keras_gimlp.families import image_family
+
 
 def columns(layer):
     return {f"{layer}/kernel": (None, "model"), f"{layer}/bias": ("model",)}
@@ -54,8 +56,8 @@ AFT_BLOCK = {
     **rows(r"block\d+_mix/projection"),
     **mlp(r"block\d+_mlp"),
 }
-# How the paths of variables end, by family. Every model of a family has all that is listed here.
-FAMILIES = {
+# How the paths of variables end, by family. Every model of the family has such variables.
+RULES = {
     "gMLP": convolution("patch_embedding") | mlp(r"block\d+"),
     "CycleMLP": {
         **convolution("stem"),
@@ -88,7 +90,7 @@ FAMILIES = {
         **rows("self_attention_layer/attention_output"),
     },
 }
-# And what only some models have: heads, gates, the tiny attention, several stages.
+# Parts that only some models have: heads, gates, the tiny attention, several stages.
 PARTS = {
     **rows("predictions"),
     **columns("pooled_dense"),
@@ -98,14 +100,6 @@ PARTS = {
     **rows(r"block\d+_attention/qkv"),  # its single head cannot be split
     **columns(r"block\d+_attention/projection"),
     **convolution(r"stage\d+_downsample"),
-}
-# A built image model is a functional model like any other: one of its layers tells the family.
-LAYERS = {
-    "block0_gate": "gMLP",
-    "stage0_block0_mix_fuse": "CycleMLP",
-    "block0_tokens_expand": "MLPMixer",
-    "block0_tokens_mix": "ResMLP",
-    "block0_mix": "AFT",
 }
 
 
@@ -159,18 +153,18 @@ def layout_map(model, device_mesh):
 
 
 def family_of(model):
-    """Returns the key in `FAMILIES` of a model, builder or class."""
+    """Returns the key in `RULES` of a model, builder or class."""
     if isinstance(model, keras.Layer):
         layers = list(model._flatten_layers())
         known = [cls for layer in layers for cls in type(layer).__mro__]
-        marks = [LAYERS.get(layer.name) for layer in layers]
+        by_layers = image_family(layers)
     else:
         # A size in a paper's table wraps its builder; a task names the class of its encoder.
         builder = getattr(model, "backbone_cls", None) or inspect.unwrap(model)
-        known, marks = getattr(builder, "__mro__", [builder]), []
+        known, by_layers = getattr(builder, "__mro__", [builder]), None
     ours = [x for x in known if getattr(x, "__module__", "").startswith("keras_gimlp.")]
-    for name in (*(getattr(x, "__name__", None) for x in ours), *marks):
-        if name in FAMILIES:
+    for name in (*(getattr(x, "__name__", None) for x in ours), by_layers):
+        if name in RULES:
             return name
     raise ValueError(
         "`model` must be a builder, class or model of `keras_gimlp.applications`, or a model with "
@@ -185,10 +179,10 @@ class FamilyLayoutMap(keras.distribution.LayoutMap):
     def __init__(self, device_mesh, family):
         super().__init__(device_mesh)
         self.optional = set()
-        for rule, axes in (PARTS | FAMILIES[family]).items():
+        for rule, axes in (PARTS | RULES[family]).items():
             pattern = f"(.*/)?{rule}"  # paths are longer in a name scope
             self[pattern] = axes
-            if rule not in FAMILIES[family]:
+            if rule not in RULES[family]:
                 self.optional.add(pattern)
 
     def check(self, model, large=10**6):
@@ -210,7 +204,7 @@ class FamilyLayoutMap(keras.distribution.LayoutMap):
         unused = [key for key in self.keys() - self.optional if id(self[key]) not in used]
         if unused:
             raise ValueError(
-                "Every rule must match a variable of `model`, or what it is for stays whole. "
+                "Every rule must match a variable of `model`, or its matrix stays whole. "
                 f"These match none: {', '.join(sorted(unused))}"
             )
         whole = [v for v, layout in layouts if layout is None and len(v.shape) > 1]

@@ -4,21 +4,18 @@ Keras rematerializes single layers (`keras.RematScope`), which keeps the input o
 block of our models is several layers, of which only the input and the output need to be kept.
 """
 
-import re
-
 import keras
 from keras import ops
 
-# How the layers of a block are called; in the encoders of KerasHub, a block is one layer.
-BLOCK = re.compile(r"((?:stage\d+_)?block\d+)_|(\w+_layer_\d+)$")
+from keras_gimlp.families import block_of
 
 
 def rematerialize(model):
     """Lets a model compute the activations of each block again in the backward pass.
 
-    Training then keeps what enters and leaves a block, and the inside of one block at a time. It
-    computes about a third more. The model stays what it is otherwise: the same weights under the
-    same names, the same outputs, saved and loaded as before. A loaded model is not rematerialized.
+    Training then keeps the inputs and outputs of the blocks, and the inside of one block at a time.
+    It computes about a third more. Weights, their names, outputs and saved files stay the same. A
+    loaded model is not rematerialized.
 
     On processors, JAX (0.10.2) computes the blocks again but saves no memory.
 
@@ -80,12 +77,6 @@ def operations(model):
         yield from operations(operation)
 
 
-def block_of(operation):
-    """Returns the name of the block that a layer belongs to, `None` if it belongs to none."""
-    found = BLOCK.match(operation.name)
-    return found and (found[1] or found[2])
-
-
 class Recomputed(keras.layers.Layer):
     """Computes a block, and computes it again in the backward pass.
 
@@ -101,13 +92,13 @@ class Recomputed(keras.layers.Layer):
         trained, state = self.block.trainable_variables, self.block.non_trainable_variables
         # A copy, since PyTorch writes into the values of a variable.
         state_before = [ops.copy(variable) for variable in state]
-        # What has a gradient is an argument, or TensorFlow would not find it.
+        # Tensors that have a gradient are arguments, or TensorFlow would not find them.
         differentiable = [x for x in inputs if is_float(x)] + [v.value for v in trained]
 
         def compute(*values):
             values = iter(values)
             tensors = [next(values) if is_float(x) else x for x in inputs]
-            # Stateless, since what is computed again must not draw from a dropout's seed again.
+            # Stateless, since the second computation must not draw from a dropout's seed again.
             outputs, state_after = self.block.stateless_call(
                 list(values), state_before, tensors, training=training
             )

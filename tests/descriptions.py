@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 import numpy as np
+import pytest
 
 from keras_gimlp import layers
 
@@ -59,6 +60,15 @@ class Description:
             else keras.Input(shape[1:], name=name)
             for name, shape in self.inputs.items()
         }
+
+
+def refuses_other_integers(make, arguments):
+    """Asserts that `make` takes a positive integer for each integer, or raises."""
+    for name, value in arguments.items():
+        for wrong in (True, 0, -1, 2.5) if type(value) is int else ():
+            message = f"`{name}` must be an? (odd )?positive integer.* Received: {name}={wrong}$"
+            with pytest.raises(ValueError, match=message):
+                make(**arguments | {name: wrong})
 
 
 def normal(seed, stddev=0.3):

@@ -178,9 +178,14 @@ def test_a_model_saved_here_predicts_the_same_on_another_backend(tmp_path):
 def test_every_public_name_has_a_docstring_with_an_example():
     for public in WITH_EXAMPLES:
         assert "```python" in public.__doc__, public
-    for kind, argument in (("image", "classes"), ("text", "vocabulary_size")):
-        for name in applications.list_models(kind=kind):
-            assert f"    {argument}: Integer, " in getattr(applications, name).__doc__
+
+
+def test_every_argument_of_a_model_is_described():
+    builders = {getattr(applications, name).__wrapped__ for name in applications.list_models()}
+    for builder in (*builders, applications.AFT_MLM):
+        for name, parameter in inspect.signature(builder).parameters.items():
+            if parameter.kind is parameter.KEYWORD_ONLY:  # the others are those of Keras
+                assert f"\n        {name}: " in builder.__doc__, (builder, name)
 
 
 @pytest.mark.slow

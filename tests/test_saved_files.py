@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_gimlp import applications
+from keras_gimlp import applications, families
 from tests.conftest import GOLDEN
 from tests.families import FAMILIES, tiny
 
@@ -39,8 +39,19 @@ def sequence_output(backbone):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_saved_image_model_predicts_the_same(family):
-    assert_equal(keras.saving.load_model(SAVED / f"{family}.keras")(VALUES["images"]), family)
+def test_a_saved_image_model_is_of_its_family_alone_and_predicts_the_same(family):
+    model = keras.saving.load_model(SAVED / f"{family}.keras")
+    builder, _ = FAMILIES[family]
+    assert families_of(model) == families_of(tiny(family)) == [builder.__name__]
+    assert_equal(model(VALUES["images"]), family)
+
+
+def families_of(model):
+    """Returns every family whose mark the model has."""
+    names = {layer.name for layer in model.layers}
+    marked = [name for name, family in families.FAMILIES.items() if family.mark in names]
+    assert families.image_family(model.layers) in marked
+    return marked
 
 
 @pytest.mark.parametrize(

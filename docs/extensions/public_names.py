@@ -100,14 +100,14 @@ def split(docstring):
 
 def items(body):
     """Returns pairs of name and text of a section that lists arguments or errors."""
-    found = []
+    pairs = []
     for line in body.splitlines():
         item = ITEM.match(line)
         if item:
-            found.append((item[1].replace("*", r"\*").replace(", ", ","), [item[2]]))
+            pairs.append((item[1].replace("*", r"\*").replace(", ", ","), [item[2]]))
         else:
-            found[-1][1].append(line.strip())
-    return [(name, "\n".join(lines)) for name, lines in found]
+            pairs[-1][1].append(line.strip())
+    return [(name, "\n".join(lines)) for name, lines in pairs]
 
 
 def field(head, body):

@@ -104,8 +104,8 @@ def takes_any_size(name):
 
 def maps(name):
     """Returns the least and the greatest stride, in pixels, of a model's feature maps."""
-    found = build(name, include_top=False, feature_maps=True).output
-    strides = [224 // level.shape[1] for level in found.values()]
+    levels = build(name, include_top=False, feature_maps=True).output
+    strides = [224 // level.shape[1] for level in levels.values()]
     return " to ".join(str(stride) for stride in dict.fromkeys((strides[0], strides[-1])))
 
 
@@ -191,17 +191,17 @@ images = applications.preprocess_input(pixels, weights="{entry.name}")
 
 
 class Differences(Generated):
-    """What the docstrings of a module's public names say of the paper, or of the names given."""
+    """How the public names of a module, or the names given, differ from the paper."""
 
     def markdown(self, module, *names):
         package = importlib.import_module(module)
         lines = []
         for name in names or package.__all__:
             _, sections = public_names.split(inspect.getdoc(getattr(package, name)))
-            found = dict(sections)
-            if "Differences from the paper" not in found:
+            differences = dict(sections).get("Differences from the paper")
+            if differences is None:
                 raise ValueError(f"The docstring of {name} says nothing of the paper.")
-            lines += [f"`{name}`", f": {found['Differences from the paper']}", ""]
+            lines += [f"`{name}`", f": {differences}", ""]
             lines[-2] = lines[-2].replace("\n", "\n  ")
         return "\n".join(lines)
 

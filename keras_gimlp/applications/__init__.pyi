@@ -6,11 +6,11 @@ import keras
 from keras.applications.imagenet_utils import decode_predictions as decode_predictions
 
 from keras_gimlp.applications.image_transform import ImageTransform
-from keras_gimlp.applications.text.aft_tasks import AFTMaskedLM as AFTMaskedLM
-from keras_gimlp.applications.text.aft_tasks import AFTMaskedLMPreprocessor as AFTMaskedLMPreprocessor
-from keras_gimlp.applications.text.aft_tasks import AFTTextClassifier as AFTTextClassifier
-from keras_gimlp.applications.text.aft_tasks import AFTTextClassifierPreprocessor as AFTTextClassifierPreprocessor
-from keras_gimlp.applications.text.aft_tasks import AFTTokenizer as AFTTokenizer
+from keras_gimlp.applications.text.aft_mlm import AFTMaskedLM as AFTMaskedLM
+from keras_gimlp.applications.text.aft_mlm import AFTMaskedLMPreprocessor as AFTMaskedLMPreprocessor
+from keras_gimlp.applications.text.aft_mlm import AFTTextClassifier as AFTTextClassifier
+from keras_gimlp.applications.text.aft_mlm import AFTTextClassifierPreprocessor as AFTTextClassifierPreprocessor
+from keras_gimlp.applications.text.aft_mlm import AFTTokenizer as AFTTokenizer
 from keras_gimlp.applications.text.aft_mlm import AFT_MLM as AFT_MLM
 from keras_gimlp.applications.text.tasks import MultipleChoice as MultipleChoice
 from keras_gimlp.applications.text.tasks import SpanExtractor as SpanExtractor

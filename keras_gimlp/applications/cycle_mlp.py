@@ -4,31 +4,19 @@ import math
 
 import keras
 
-from keras_gimlp.applications.common import (
-    add_residual,
-    check_head_arguments,
-    check_positive_integers,
-    chosen_maps,
-    drop_path_rates,
-    head,
-    image_input,
-    layers_left_out,
-    on_image,
-    sources,
-    variant,
-)
-from keras_gimlp.applications.feature_pyramid import FeaturePyramid
+from keras_gimlp.applications.common import add_residual, drop_path_rates, variant
+from keras_gimlp.applications.image_frame import ImageFrame
 from keras_gimlp.backend.dense import Dense
-from keras_gimlp.backend.functional_model import ImageModel
+from keras_gimlp.backend.functional_model import FunctionalModel
 from keras_gimlp.backend.layer_normalization import LayerNormalization
 from keras_gimlp.backend.zero_padding import ZeroPadding2D
 from keras_gimlp.layers import CycleFC, GateWithInhibition, Inhibition, SplitAttention
-from keras_gimlp.weights import load_weights
+from keras_gimlp.layers.arguments import check_positive_integers
 
 EPSILON = 1e-5  # of the layer normalizations, as in the released code
 
 
-def CycleMLP(
+def CycleMLP(  # noqa: D417 the first arguments are those of keras.applications
     include_top=True,
     weights=None,
     input_tensor=None,
@@ -67,27 +55,21 @@ def CycleMLP(
 
     No parameter depends on the position, so one model takes images of any size.
 
+    The first eight arguments are those of `keras.applications`. Of these, `weights`, `input_shape`
+    and `pooling` are described here.
+
     Args:
-        include_top: Whether to include the classifier. Defaults to `True`.
         weights: `None` for newly initialized weights; `"imagenet"` or a name in
-            `keras_gimlp.weights.list_weights()`, which is downloaded; or the path to the paper's
-            `.pth` file, or to a `.weights.h5` or `.keras` file saved from such a model. With
-            `include_top=False`, the classifier in the file is ignored; if the file has a different
-            number of classes, the new classifier keeps its initial weights. giCycleMLP also takes
-            CycleMLP's weights: always with `"subtract"`, and with `"gate"` if `gate_residual` makes
-            the new gates start at 1. Defaults to `None`.
-        input_tensor: Optional Keras tensor of shape `(batch, height, width, channels)` to use as
-            the input of the model.
-        input_shape: Optional tuple `(height, width, channels)` in pixels. Height and width may be
-            `None`, for images of any size. Defaults to `(224, 224, 3)`.
-        pooling: What the model returns with `include_top=False`. `None`: the last feature map after
-            normalization, of shape `(batch, height / 32, width / 32, dims[-1])`, rounded up.
-            `"avg"` or `"max"`: its mean or maximum, of shape `(batch, dims[-1])`. Defaults to
-            `None`.
-        classes: Integer, number of classes. Ignored with `include_top=False`. Defaults to 1000.
-        classifier_activation: Activation of the classifier, `None` for logits. Defaults to
-            `"softmax"`.
-        name: Name of the model.
+            `keras_gimlp.weights.list_weights()`, which is downloaded; or the path of the paper's
+            `.pth` file, or of a `.weights.h5` or `.keras` file saved from such a model. A
+            classifier in the file is ignored with `include_top=False`, and if it has another number
+            of classes. giCycleMLP also takes CycleMLP's weights: always with `"subtract"`, and with
+            `"gate"` if `gate_residual` makes the new gates start at 1. Defaults to `None`.
+        input_shape: Tuple `(height, width, channels)` in pixels. Height and width may be `None`,
+            for images of any size. Defaults to `(224, 224, 3)`.
+        pooling: With `include_top=False`, `None` returns the last feature map after normalization,
+            of shape `(batch, height / 32, width / 32, dims[-1])`, rounded up; `"avg"` or `"max"`
+            returns its mean or maximum, of shape `(batch, dims[-1])`. Defaults to `None`.
         depths: Integers, number of blocks in each stage.
         dims: Integers, channels of each stage, at least 4.
         mlp_ratios: Integers, hidden units of each stage's MLPs, as a multiple of its channels.
@@ -97,9 +79,9 @@ def CycleMLP(
         drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
             0 in the first. Defaults to 0.
         feature_maps: Which stages' layer-normalized maps to return, in a dictionary by level:
-            `"P2"` at stride 4 to `"P5"` at stride 32 with the default stem. `True`: those of all
-            stages. A list or tuple: those of these numbers from 0, negative ones counted from the
-            end; the model ends with the last of them. Requires `include_top=False`, `pooling=None`
+            `"P2"` at stride 4 to `"P5"` at stride 32 with the default stem. `True`: all stages. A
+            list or tuple: the stages of these numbers, from 0, negative ones counted from the end;
+            the model ends with the last of them. Requires `include_top=False`, `pooling=None`
             and a power of two as `stem_strides`. Published files have no weights for these
             normalizations, which keep their initial values. The model is a `FeaturePyramid`, which
             KerasHub's detectors and segmenters accept as `image_encoder`. Defaults to `False`.
@@ -142,7 +124,6 @@ def CycleMLP(
         arXiv:2107.10224; Kang et al., "giMLPs: Gate with Inhibition Mechanism in MLPs" (2022),
         arXiv:2208.00929.
     """
-    check_head_arguments(include_top, pooling, classes)
     check_positive_integers(stem_size=stem_size, stem_strides=stem_strides)
     for argument, values in (("depths", depths), ("dims", dims), ("mlp_ratios", mlp_ratios)):
         if len(values) != len(depths):
@@ -153,9 +134,12 @@ def CycleMLP(
         check_positive_integers(**{f"{argument}[{i}]": value for i, value in enumerate(values)})
     if gating not in (None, "gate", "subtract"):
         raise ValueError(f'`gating` must be None, "gate" or "subtract". Received: {gating=}')
-    stages = list(range(len(depths)))
-    chosen = chosen_maps(feature_maps, len(depths), stages, include_top, pooling)
-    if chosen and stem_strides & (stem_strides - 1):
+    stages = range(len(depths))
+    frame = ImageFrame(
+        *(include_top, weights, input_tensor, input_shape, pooling, classes),
+        *(classifier_activation, name, feature_maps, len(depths), list(stages)),
+    )
+    if frame.chosen and stem_strides & (stem_strides - 1):
         raise ValueError(
             "`stem_strides` must be a power of two with `feature_maps`, since the map of "
             f"stride 2^n is named Pn. Received: stem_strides={stem_strides}"
@@ -165,14 +149,14 @@ def CycleMLP(
             "`stem_size` must be at least `stem_strides - 1`: the stem does not crop images. "
             f"Received: stem_size={stem_size}, stem_strides={stem_strides}"
         )
-    inputs = image_input(input_tensor, input_shape)
     rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
-    maps = {}
 
-    x = convolution(inputs, dims[0], stem_size, stem_strides, name="stem")
+    x = frame.first(padding(stem_size, stem_strides, name="stem"))
+    x = convolution(x, dims[0], stem_size, stem_strides, name="stem")
     for s, (depth, dim, mlp_ratio) in enumerate(zip(depths, dims, mlp_ratios, strict=True)):
         if s > 0:
-            x = convolution(x, dim, 3, 2, name=f"stage{s}_downsample")
+            down = f"stage{s}_downsample"
+            x = convolution(padding(3, 2, down)(x), dim, 3, 2, down)
         for i in range(depth):
             block, rate = f"stage{s}_block{i}", next(rates)
             x = add_residual(x, cycle_mixing(x, f"{block}_mix"), rate, f"{block}_mix")
@@ -184,31 +168,41 @@ def CycleMLP(
             elif gating == "subtract":
                 y = Inhibition(inhibition, scope, name=f"{block}_inhibition")(y)
             x = add_residual(x, y, rate, f"{block}_mlp")
-        if s in chosen:
+        if s in frame.chosen:
             level = f"P{int(math.log2(stem_strides)) + s}"
-            maps[level] = layer_norm(x, name=f"stage{s}_norm")
+            frame.maps[level] = layer_norm(x, name=f"stage{s}_norm")
     x = layer_norm(x, name="norm")
-    x = head(x, include_top, pooling, classes, classifier_activation)
 
-    complete = ImageModel(sources(inputs), [x, *maps.values()] if maps else x, name=name)
-    model = FeaturePyramid(sources(inputs), maps, name=name) if maps else complete
-    if weights is not None:
-        # Of stages that are not chosen, the file of another pyramid may have one.
-        unused = {f"stage{s}_norm" for s in stages if s not in chosen}
-        unused |= layers_left_out(complete, model)
-        fresh = [f"stage{s}_norm" for s in chosen]
-        if gating == "gate" and gate_residual:
-            fresh += [x.name for x in model.layers if x.name.endswith(("_gate", "_gate_norm"))]
-        load_weights(complete, weights, fresh=fresh, unused=unused)
-    return model
+    fresh = [f"stage{s}_norm" for s in frame.chosen]
+    if gating == "gate" and gate_residual:
+        fresh += ["_gate", "_gate_norm"]
+    # The file of another pyramid may have the norms of stages that are not chosen here.
+    unused = [f"stage{s}_norm" for s in stages if s not in frame.chosen]
+    return frame.model(x, FeaturePyramid, fresh=tuple(fresh), unused=unused)
+
+
+@keras.saving.register_keras_serializable(package="keras_gimlp")
+class FeaturePyramid(FunctionalModel, keras.Model):
+    """A model from images to a dictionary of feature maps by level: `"P2"` at stride 4, and so on.
+
+    KerasHub's detectors and segmenters accept it as `image_encoder`. They read the maps from
+    `pyramid_outputs`, which a loaded or cloned model has too.
+    """
+
+    @property
+    def pyramid_outputs(self):
+        """The symbolic feature maps by level, as in `keras_hub.models.FeaturePyramidBackbone`."""
+        return self.output
+
+
+def padding(size, strides, name):
+    """Returns the layer that pads images for the convolution `name`, equally on both sides."""
+    return ZeroPadding2D(
+        (size - strides + 1) // 2, data_format="channels_last", name=f"{name}_padding"
+    )
 
 
 def convolution(x, dim, size, strides, name):
-    """A strided convolution, padded by the same number of pixels on both sides of each axis."""
-    pad = ZeroPadding2D(
-        (size - strides + 1) // 2, data_format="channels_last", name=f"{name}_padding"
-    )
-    x = on_image(pad, x) if name == "stem" else pad(x)
     return keras.layers.Conv2D(dim, size, strides=strides, data_format="channels_last", name=name)(
         x
     )

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from keras_gimlp import weights as published
-from keras_gimlp.applications.common import check_positive_integers
+from keras_gimlp.layers.arguments import check_positive_integers
 
 OF_WEIGHTS = ("crop", "interpolation", "mean", "deviation")  # of their entry in the catalogue
 

@@ -2,19 +2,11 @@
 
 import keras
 
-from keras_gimlp.applications.common import (
-    add_residual,
-    check_head_arguments,
-    check_positive_integers,
-    chosen_maps,
-    drop_path_rates,
-    head,
-    image_input,
-    variant,
-)
-from keras_gimlp.applications.token_model import describe, patch_tokens, token_model
+from keras_gimlp.applications.common import add_residual, drop_path_rates, variant
+from keras_gimlp.applications.image_frame import ImageFrame
 from keras_gimlp.backend.dense import Dense
 from keras_gimlp.backend.layer_normalization import LayerNormalization
+from keras_gimlp.layers.arguments import check_positive_integers
 
 EPSILON = 1e-6  # of the layer normalizations, as in the released code
 SPATIAL = {
@@ -24,8 +16,7 @@ SPATIAL = {
 }
 
 
-@describe
-def MLPMixer(  # noqa: D417  `describe` adds what is shared
+def MLPMixer(  # noqa: D417  the first arguments are those of keras.applications
     include_top=True,
     weights=None,
     input_tensor=None,
@@ -54,13 +45,43 @@ def MLPMixer(  # noqa: D417  `describe` adds what is shared
 
     Token mixing depends on the positions, so the image size is fixed when the model is built.
 
+    The first eight arguments are those of `keras.applications`. Of these, `weights`, `input_shape`
+    and `pooling` are described here.
+
     Args:
-        {arguments of keras.applications}
+        weights: `None` for newly initialized weights; `"imagenet"` or a name in
+            `keras_gimlp.weights.list_weights()`, which is downloaded; the path of a published
+            `.safetensors` or `.pth` file, or of a `.weights.h5` or `.keras` file saved from such a
+            model; or `"hf://timm/NAME"` on the Hugging Face hub. A classifier in the file is
+            ignored with `include_top=False`, and if it has another number of classes. Defaults to
+            `None`.
+        input_shape: Tuple `(height, width, channels)` in pixels; `patch_size` must divide height
+            and width. Defaults to `(224, 224, 3)`.
+        pooling: With `include_top=False`, `None` returns the tokens after the last layer, of shape
+            `(batch, tokens, dim)`; `"avg"` or `"max"` returns their mean or maximum, of shape
+            `(batch, dim)`. Defaults to `None`.
         depth: Integer, number of blocks.
         dim: Integer, channels of a token.
         tokens_mlp_dim: Integer, hidden units of the MLP over tokens.
         channels_mlp_dim: Integer, hidden units of the MLP over channels.
-        {arguments of token models, returns, raises}
+        patch_size: Integer, side of a patch in pixels. Defaults to 16.
+        drop_path_rate: Float in [0, 1), stochastic depth of the last block; it rises linearly from
+            0 in the first. Survival is `1 - drop_path_rate`. Defaults to 0.
+        feature_maps: Which blocks' outputs to return, before the last normalization, as maps of
+            shape `(batch, height / patch_size, width / patch_size, dim)` in a dictionary by block,
+            `"block0"` the first. `True`: the last block's. A list or tuple: the blocks of these
+            numbers, negative ones counted from the end; the model ends with the last of them.
+            Requires `include_top=False` and `pooling=None`. Defaults to `False`.
+        resize_spatial: Whether to interpolate the spatial weights of a file for another image size,
+            as `keras_gimlp.weights.Spatial` explains: `True` if that file is for square images,
+            else the grid `(rows, columns)` of its tokens. Defaults to `False`.
+
+    Returns:
+        A `keras.Model` that takes images preprocessed by `preprocess_input`.
+
+    Raises:
+        ValueError: If an argument is invalid or contradicts another, `patch_size` does not divide
+            the image, or the file in `weights` does not fit the model.
 
     Differences from the paper:
         The released code initializes the dense layers with LeCun's normal distribution and the
@@ -79,7 +100,6 @@ def MLPMixer(  # noqa: D417  `describe` adds what is shared
         Tolstikhin et al., "MLP-Mixer: An all-MLP Architecture for Vision" (2021),
         arXiv:2105.01601, Table 1.
     """
-    check_head_arguments(include_top, pooling, classes)
     check_positive_integers(
         depth=depth,
         dim=dim,
@@ -87,18 +107,16 @@ def MLPMixer(  # noqa: D417  `describe` adds what is shared
         channels_mlp_dim=channels_mlp_dim,
         patch_size=patch_size,
     )
-    chosen = chosen_maps(feature_maps, depth, [depth - 1], include_top, pooling)
-    inputs = image_input(input_tensor, input_shape)
-    maps = {}
-
-    x = patch_tokens(inputs, dim, patch_size)
+    frame = ImageFrame(
+        *(include_top, weights, input_tensor, input_shape, pooling, classes),
+        *(classifier_activation, name, feature_maps, depth),
+    )
+    x = frame.tokens(dim, patch_size)
     for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
         x = mixer_block(x, tokens_mlp_dim, channels_mlp_dim, rate, name=f"block{i}")
-        if i in chosen:
-            maps[f"block{i}"] = x
+        frame.keep(i, x)
     x = LayerNormalization(epsilon=EPSILON, name="norm")(x)
-    x = head(x, include_top, pooling, classes, classifier_activation)
-    return token_model(inputs, x, maps, name, weights, patch_size, SPATIAL, resize_spatial)
+    return frame.token_model(x, SPATIAL, resize_spatial)
 
 
 def mixer_block(x, tokens_mlp_dim, channels_mlp_dim, drop_path_rate, name):

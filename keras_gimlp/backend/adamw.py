@@ -1,12 +1,25 @@
-"""AdamW in one pass over the weights."""
+"""AdamW in one pass over the weights.
+
+On PyTorch, Keras computes a step of AdamW by ten passes over all weights, with three copies of them
+in between; here PyTorch's fused kernel computes it in one. On the other backends, whose compilers
+join the passes, and where one of Keras' private names is gone, this is Keras' own.
+
+Measured with gMLP_S in float32, compiled, on an Intel Xeon: training at 1.22 of timm's rate, and at
+1.08 with Keras' AdamW
+(`python -m studies.speed --config gmlp --models gMLP_S --modes training --precisions float32`).
+
+The file can go when Keras' AdamW calls PyTorch's fused kernel.
+"""
 
 import keras
 from keras import ops
 
 if keras.backend.backend() == "torch":
     import torch
+    from torch.optim.adamw import adamw
 
-# A step after which nothing is left to correct: the rate holds the corrections.
+# Keras puts the corrections of the moments, 1 - beta**step, into the learning rate. PyTorch divides
+# the moments by them; at a step as late as this one they are 1, and PyTorch corrects nothing.
 LATE = 1e9
 
 
@@ -14,9 +27,8 @@ LATE = 1e9
 class AdamW(keras.optimizers.AdamW):
     """A `keras.optimizers.AdamW` that on PyTorch updates weights and moments in one pass.
 
-    It takes what `keras.optimizers.AdamW` takes and computes the same. On PyTorch, Keras' own goes
-    over the weights ten times, with three copies of them in between. On the other backends, where
-    the compiler joins the passes, this is Keras' own.
+    It takes what `keras.optimizers.AdamW` takes and computes the same. On the other backends, it is
+    Keras' own.
 
     On PyTorch, the moments of bfloat16 weights are corrected in float32. Keras corrects them in
     bfloat16, where 0.999 is 1 and nothing is left of an update.
@@ -46,31 +58,30 @@ class AdamW(keras.optimizers.AdamW):
 
         @torch.no_grad()
         def _backend_update_step(self, grads, trainable_variables, learning_rate):
-            if self.amsgrad:
+            try:
+                places = [self._get_variable_index(x) for x in trainable_variables]
+                moments = [(self._momentums[i].value, self._velocities[i].value) for i in places]
+            except AttributeError:  # Keras calls them otherwise
+                moments = None
+            if self.amsgrad or moments is None:
                 super()._backend_update_step(grads, trainable_variables, learning_rate)
                 return
+            weights = [variable.value for variable in trainable_variables]
+            # The kernel walks through memory.
+            grads = [g.to(w.dtype).contiguous() for g, w in zip(grads, weights, strict=True)]
+            first, second = map(list, zip(*moments, strict=True))
             step = ops.cast(self.iterations + 1, "float32")
-            # As Keras: `epsilon` is added to a root that is not corrected.
             correction = ops.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
             rate = ops.cast(learning_rate, "float32") * correction
             late = torch.full((), LATE, device=rate.device)
-            groups = {}  # one for each data type
-            for gradient, variable in zip(grads, trainable_variables, strict=True):
-                i = self._get_variable_index(variable)
-                weight = variable.value
-                gradient = gradient.to(weight.dtype).contiguous()  # whose memory it walks through
-                tensors = weight, gradient, self._momentums[i].value, self._velocities[i].value
-                group = groups.setdefault(weight.dtype, ([], [], [], []))
-                for members, tensor in zip(group, tensors, strict=True):
-                    members.append(tensor)
-            for weights, gradients, ms, vs in groups.values():
-                torch._fused_adamw_(
-                    *(weights, gradients, ms, vs, [], [late] * len(weights)),
-                    lr=rate,
-                    beta1=self.beta_1,
-                    beta2=self.beta_2,
-                    weight_decay=0.0,  # Keras has applied it
-                    eps=self.epsilon,
-                    amsgrad=False,
-                    maximize=False,
-                )
+            adamw(
+                *(weights, grads, first, second, [], [late] * len(weights)),
+                fused=True,
+                lr=rate,
+                beta1=self.beta_1,
+                beta2=self.beta_2,
+                weight_decay=0.0,  # Keras has applied it
+                eps=self.epsilon,
+                amsgrad=False,
+                maximize=False,
+            )

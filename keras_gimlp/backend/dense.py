@@ -1,4 +1,15 @@
-"""A dense layer in the form that each backend computes fastest."""
+"""A dense layer whose product, bias and activation are one operation.
+
+Keras computes the three one after the other, each in new memory. TensorFlow's oneDNN joins a
+product of matrices with `bias_add` and the activation, PyTorch adds the bias within the product.
+XLA joins all three by itself: JAX gets the operations of Keras.
+
+Measured on TensorFlow: only in this form is bfloat16 faster than float32. No other figure is kept;
+to compare, replace `Dense` by `keras.layers.Dense`:
+`python -m studies.speed --config gmlp --models gMLP_S --modes inference`.
+
+The file can go when Keras' layer calls these operations.
+"""
 
 import keras
 from keras import ops
@@ -8,13 +19,10 @@ from keras_gimlp.backend.gelu import fastest
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
 class Dense(keras.layers.Dense):
-    """A `keras.layers.Dense` whose product, bias and activation a backend computes in one.
+    """A `keras.layers.Dense` whose product, bias and activation are one operation.
 
     It takes what `keras.layers.Dense` takes, has the same weights under the same names, and saves,
     adapts (LoRA) and quantizes like it. The activation `"gelu"` is the exact GELU.
-
-    TensorFlow and PyTorch add the bias within the product; TensorFlow's graphs compute the GELU
-    there too. Keras' layer computes all three one after the other, each in new memory.
 
     Args:
         units: Integer, number of output channels.

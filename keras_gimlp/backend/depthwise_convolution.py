@@ -1,4 +1,13 @@
-"""A depthwise convolution in the form that each backend computes fastest."""
+"""A depthwise convolution as products of matrices, on processors.
+
+Keras calls the backend's own convolution, as this file does on accelerators and on PyTorch. On
+processors, TensorFlow's and JAX's is slow, and their products of matrices are fast.
+
+No figure is kept. To compare, return `ops.depthwise_conv` always:
+`python -m studies.speed --models AFT_Conv_S_384_11 --backends jax tensorflow --no_peers`.
+
+The file can go when XLA convolves depthwise on processors as fast as it multiplies.
+"""
 
 import keras
 from keras import ops
@@ -13,11 +22,35 @@ def depthwise_convolution(x, kernel):
         x: Tensor of shape `(batch, height, width, channels)`.
         kernel: Tensor of shape `(rows, columns, channels)`, of odd numbers of rows and columns.
     """
-    if keras.backend.backend() == "torch":
-        kernel = ops.expand_dims(kernel, -1)
-        return ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last")
-    # On processors, XLA's own takes 10 to 20 times as long as this: a product for every two rows of
-    # the output, with the rows that the kernel reaches from there, laid out in one line.
+    if on_processors_by_xla():
+        return products(x, kernel)
+    kernel = ops.expand_dims(kernel, -1)
+    return ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last")
+
+
+def on_processors_by_xla():
+    """Returns whether TensorFlow or JAX computes, without an accelerator."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() == "cpu"
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return not any(map(tf.config.list_logical_devices, ("GPU", "TPU")))
+    return False
+
+
+def products(x, kernel):
+    """Returns the convolution by a product for every two rows of the output.
+
+    The rows of the image that the kernel reaches from such a pair are laid out in one line, and a
+    matrix says by how much each pixel of the line counts in each pixel of the pair. Of 3 rows:
+
+        line     h - 1 | h       | h + 1   | h + 2
+        row h    first | second  | third   | zeros
+        row h+1  zeros | first   | second  | third        rows of the kernel, shifted to each column
+    """
     rows, columns, channels = kernel.shape
     batch, height, width, _ = ops.shape(x)
     place = ops.cumsum(ops.ones_like(x[0, 0, :, 0]))  # an unknown number of columns

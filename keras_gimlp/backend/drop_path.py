@@ -1,4 +1,13 @@
-"""Stochastic depth, in a form that torch.compile can trace."""
+"""Stochastic depth that torch.compile can trace.
+
+Keras makes a generator in each call that draws with `noise_shape`, at which torch.compile cuts the
+model in two. The layer draws from PyTorch's own generator there, and is Keras' in all other cases.
+
+No figure is kept. To see the pieces, replace `DropPath` by `keras.layers.Dropout`:
+`python -m studies.speed --models "gMLP_S(drop_path_rate=0.1)" --backends torch --jit_compile on`.
+
+The file can go when `keras.layers.Dropout` with `noise_shape` compiles as one graph.
+"""
 
 import keras
 
@@ -8,8 +17,7 @@ class DropPath(keras.layers.Dropout):
     """A `keras.layers.Dropout` of whole examples.
 
     In training, each example becomes zero with probability `rate`, and is divided by `1 - rate`
-    otherwise. A model that PyTorch compiles draws from PyTorch's own generator: Keras makes one in
-    each call, which cannot be compiled, and there the model would fall into pieces.
+    otherwise. A model that PyTorch compiles draws from PyTorch's generator, whatever the `seed`.
 
     Args:
         **kwargs: Arguments of `keras.layers.Dropout`. In `noise_shape`, all but the first are 1.

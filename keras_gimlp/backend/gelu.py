@@ -1,6 +1,15 @@
-"""The exact GELU, in the form that each backend computes fastest."""
+"""The exact GELU, which keeps one tensor for the backward pass.
 
-import functools
+Keras calls `jax.nn.gelu` and `tf.nn.gelu`, which take the complementary error function. XLA
+computes that more slowly than erf, ONNX does not have it, and autodiff keeps several tensors of the
+size of the input. PyTorch's own GELU keeps one.
+
+No figure is kept for GELU alone. To compare, let `fastest` return its argument:
+`python -m studies.speed --config gmlp --models gMLP_S --modes training`.
+
+The forms of JAX and TensorFlow can go when their own take erf and recompute its derivative.
+"""
+
 import math
 
 import keras
@@ -18,7 +27,7 @@ def gelu(x):
 
 
 def fastest(activation):
-    """Returns an activation, or what computes the same faster."""
+    """Returns an activation, in the form above if it is the exact GELU."""
     return gelu if activation is keras.activations.gelu else activation
 
 
@@ -31,8 +40,6 @@ def normal(x, erf, exp):
 if keras.backend.backend() == "jax":
     import jax
     import jax.numpy as jnp
-
-    # By the complementary error function, as `jax.nn.gelu` has it, XLA takes four times as long.
 
     def _gelu(x):
         return _compute(x.astype(jnp.promote_types(x.dtype, "float32"))).astype(x.dtype)
@@ -65,34 +72,4 @@ elif keras.backend.backend() == "tensorflow":
 else:
     import torch
 
-    # erf(x) = x P(x²) / Q(x²) for |x| < 4, from the highest power to the lowest: the least maximum
-    # of the error, 2e-8. Rounded to float32 it is 5e-7 at most. With torch.compile's own code for
-    # erf, GELU takes about twice as long in bfloat16.
-    P = (1.97482882e-06, 2.8804256e-04, 4.00367891e-03, 5.34675755e-02, 1.96249694e-01, 1.12837899)
-    Q = (3.74809097e-05, 1.21636875e-03, 1.54444855e-02, 1.1647673e-01, 5.07252932e-01, 1.0)
-
-    def _gelu(x):
-        # Other runtimes know PyTorch's, and compute it with the product before it.
-        compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
-        if compiling and x.dtype != torch.float64:
-            return _Compiled.apply(x)
-        return torch.nn.functional.gelu(x)
-
-    def _erf(x):
-        squared = x * x
-        p, q = (functools.reduce(lambda sum, a: sum * squared + a, powers) for powers in (P, Q))
-        return torch.where(x.abs() < 4, x * p / q, x.sign())
-
-    class _Compiled(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            y = x.float()
-            return (y * normal(y, _erf, torch.exp)[0]).to(x.dtype)
-
-        @staticmethod
-        def backward(ctx, upstream):
-            (x,) = ctx.saved_tensors
-            y = x.float()
-            cdf, density = normal(y, _erf, torch.exp)
-            return (upstream.float() * (cdf + y * density)).to(x.dtype)
+    _gelu = torch.nn.functional.gelu

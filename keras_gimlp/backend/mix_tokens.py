@@ -1,4 +1,14 @@
-"""A matrix over tokens times tokens."""
+"""A matrix over tokens times tokens, with the bias in one.
+
+`keras.ops.matmul` and a sum are two operations. On PyTorch, a product with one matrix for the whole
+batch also transposes the inputs and the outputs; `torch.baddbmm` does not, and adds the bias. The
+other backends get `keras.ops`.
+
+No figure is kept. To compare, take the last two lines for PyTorch too:
+`python -m studies.speed --config gmlp --models gMLP_S --modes inference --backends torch`.
+
+The file can go when `keras.ops` has a product of matrices that adds a bias.
+"""
 
 import keras
 from keras import ops
@@ -16,7 +26,7 @@ def mix_tokens(matrix, inputs, bias=None, mask=None):
     if keras.backend.backend() == "torch":
         import torch
 
-        # As a batch, for which it transposes nothing, and with the bias in one.
+        # A batch of matrices is multiplied without a transposition.
         matrix = matrix.expand(inputs.shape[0], *matrix.shape[-2:])
         return torch.bmm(matrix, inputs) if bias is None else torch.baddbmm(bias, matrix, inputs)
     x = ops.matmul(matrix, inputs)

@@ -7,8 +7,9 @@ from keras import ops
 
 from keras_gimlp.backend.dense import Dense
 from keras_gimlp.backend.mix_tokens import mix_tokens
+from keras_gimlp.layers.arguments import check_integers_with, check_optional_integers
 from keras_gimlp.layers.composite import CompositeLayer
-from keras_gimlp.layers.exponential_mean import NONE, exponential_mean
+from keras_gimlp.layers.exponential_mean import NONE, exponential, exponential_mean
 from keras_gimlp.layers.toeplitz_projection import check_tokens
 
 FORMS = ("full", "local", "simple")
@@ -22,9 +23,9 @@ class AttentionFreeMixing(CompositeLayer):
         mean_t   = sum_s exp(k_s + w_ts) * v_s / sum_s exp(k_s + w_ts)
         output_t = (sigmoid(q_t) * mean_t) W_o + b_o
 
-    All products with `*` are over channels. It takes the place of self-attention, of which it is a
-    form with one head per channel, whose scores do not depend on the queries. The position biases
-    `w`, shared by all channels, are what the forms differ in:
+    All products with `*` are per channel. It replaces self-attention, and is a form of it with one
+    head per channel and scores that do not depend on the queries. All channels share the position
+    biases `w`, in which the forms differ:
 
         w = A Bᵀ                                        form="full"
         w = A Bᵀ where |t - s| < window, 0 elsewhere    form="local"
@@ -59,11 +60,12 @@ class AttentionFreeMixing(CompositeLayer):
             with known channels, or there are more tokens than `sequence_length`.
 
     Differences from the paper:
-        It does not say whether the projections have biases, here they have, which gives its numbers
-        of parameters. Nor how sums are kept from overflowing: they are computed in float32, exact
-        for keys and position biases that each differ by up to 160. `"local"` computes all pairs, as
-        `"full"` does, so that its window saves no time. That the standard deviation of 0.01 is
-        meant, and not the variance, is a reading of "N(0, 10⁻²)". It has no masks for padding.
+        The paper does not say whether the projections have biases. Here they do, which gives its
+        numbers of parameters. Nor does it say how sums are kept from overflowing. Here they are
+        computed in float32 and are always finite; they are exact to 1e-5 if the keys of a channel
+        differ by up to 80, and the position biases by up to 80. `"local"` computes all pairs, like
+        `"full"`, so its window saves no time. We read "N(0, 10⁻²)" as a standard deviation of 0.01,
+        not as a variance. The paper has no masks for padding.
 
     Example:
 
@@ -96,19 +98,10 @@ class AttentionFreeMixing(CompositeLayer):
         super().__init__(**kwargs)
         if form not in FORMS:
             raise ValueError(f'`form` must be "full", "local" or "simple". Received: form={form!r}')
-        for argument, value, needed in (
-            ("sequence_length", sequence_length, form != "simple"),
-            ("window", window, form == "local"),
-        ):
-            if not (type(value) is int and value > 0 if needed else value is None):
-                must = "a positive integer" if needed else "None"
-                raise ValueError(
-                    f'`{argument}` must be {must} with form="{form}". Received: {argument}={value}'
-                )
-        if bias_dim is not None and not (type(bias_dim) is int and bias_dim > 0):
-            raise ValueError(
-                f"`bias_dim` must be a positive integer or None. Received: bias_dim={bias_dim}"
-            )
+        choice = f'form="{form}"'
+        check_integers_with(choice, form != "simple", sequence_length=sequence_length)
+        check_integers_with(choice, form == "local", window=window)
+        check_optional_integers(bias_dim=bias_dim)
         self.form = form
         self.sequence_length = sequence_length
         self.window = window
@@ -146,16 +139,17 @@ class AttentionFreeMixing(CompositeLayer):
         q, k, v = ops.split(self.qkv(inputs), 3, axis=-1)  # (B, N, C) each
         if self.form == "simple":
             over = ops.cumsum if self.causal else functools.partial(ops.sum, keepdims=True)
-            mean = exponential_mean(lambda _, x: over(x, axis=1), k, v, mask=mask)  # (B, N or 1, C)
+            weigh = functools.partial(over, axis=1)
         else:
             check_tokens(inputs.shape, self.sequence_length)
             w = self.biases(ops.shape(inputs)[1], mask)
-            lowest = ops.amin(ops.where(w > NONE, w, 0.0), axis=(-2, -1), keepdims=True)
-            mean = exponential_mean(mix_tokens, k, v, w, lowest, mask)  # (B, N, C)
+            weights = exponential(w, ops.amax(w, axis=-1, keepdims=True))
+            weigh = functools.partial(mix_tokens, weights)
+        mean = exponential_mean(weigh, k, v, mask)  # (B, N or 1, C)
         return self.projection(ops.sigmoid(q) * ops.cast(mean, q.dtype))
 
     def biases(self, tokens, mask):
-        """Returns `w` less the largest value of each row, of shape `(..., tokens, tokens)`."""
+        """Returns `w`, of shape `(..., tokens, tokens)`, with `NONE` for the tokens not seen."""
         if self.bias_dim is None:
             w = self.factors[0][:tokens, :tokens]
         else:
@@ -166,12 +160,11 @@ class AttentionFreeMixing(CompositeLayer):
         if self.form == "local":
             w = ops.where(ops.abs(distances) < self.window, w, 0.0)
         if not self.causal:
-            return w - ops.stop_gradient(ops.amax(w, axis=-1, keepdims=True))
+            return w
         seen = distances >= 0
-        if mask is not None:  # the largest of a row must be one that counts
+        if mask is not None:  # so that the largest of a row is a bias that counts
             seen = ops.logical_and(seen, ops.expand_dims(mask, 1))  # (B, N, N)
-        largest = ops.amax(ops.where(seen, w, NONE), axis=-1, keepdims=True)
-        return ops.where(seen, w - ops.stop_gradient(largest), NONE)
+        return ops.where(seen, w, NONE)
 
     def compute_output_shape(self, input_shape):
         if self.form != "simple":

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_gimlp.backend.dense import Dense
+from keras_gimlp.layers.arguments import check_integers_with, check_positive_integers
 from keras_gimlp.layers.combiner_patterns import PATTERNS, expectation
 from keras_gimlp.layers.composite import CompositeLayer
 
@@ -81,8 +82,8 @@ class CombinerAttention(CompositeLayer):
         as two spans in a mixture with the other patterns. That mixture, the paper's mean over
         patterns, its learned ones and DeepSets in the place of the maximum are not here.
 
-        Where the code and the paper's formulas differ, these hold: the released TensorFlow code
-        counts a token's own segment twice in `"fixed"` that is not causal, and the released JAX
+        Where the code and the paper's formulas differ, the formulas hold: the released TensorFlow
+        code counts a token's own segment twice in `"fixed"` without `causal`, and the released JAX
         code misses a block of `"logsparse"` if the number of tokens is a power of two and one.
 
         The paper does not say whether the projections have biases (here they do), has no mask and
@@ -111,31 +112,15 @@ class CombinerAttention(CompositeLayer):
         self, num_heads, pattern, *, segment_size=None, columns=None, causal=False, **kwargs
     ):
         super().__init__(**kwargs)
-        if not isinstance(num_heads, int) or num_heads < 1:
-            raise ValueError(
-                f"`num_heads` must be a positive integer. Received: num_heads={num_heads}"
-            )
+        check_positive_integers(num_heads=num_heads)
         if pattern not in PATTERNS:
             names = ", ".join(f'"{name}"' for name in PATTERNS)
             raise ValueError(f"`pattern` must be one of {names}. Received: pattern={pattern!r}")
-        for argument, value, wanted in (
-            ("segment_size", segment_size, pattern == "fixed"),
-            ("columns", columns, pattern.startswith("axial")),
-        ):
-            if wanted and not (isinstance(value, int) and value > 0):
-                raise ValueError(
-                    f'`{argument}` must be a positive integer with pattern="{pattern}". '
-                    f"Received: {argument}={value}"
-                )
-            if not wanted and value is not None:
-                raise ValueError(
-                    f'`{argument}` must be None with pattern="{pattern}". '
-                    f"Received: {argument}={value}"
-                )
+        choice = f'pattern="{pattern}"'
+        check_integers_with(choice, pattern == "fixed", segment_size=segment_size)
+        check_integers_with(choice, pattern.startswith("axial"), columns=columns)
         if pattern != "fixed" and not causal:
-            raise ValueError(
-                f'`causal` must be True with pattern="{pattern}". Received: causal={causal}'
-            )
+            raise ValueError(f"`causal` must be True with {choice}. Received: causal={causal}")
         self.num_heads = num_heads
         self.pattern = pattern
         self.segment_size = segment_size
@@ -167,7 +152,8 @@ class CombinerAttention(CompositeLayer):
         )
         q = q * q.shape[-1] ** -0.5
         mask = grid_mask(mask, tokens, columns, self.causal)
-        output = expectation(*PATTERNS[self.pattern](q, k, v, mask, self.causal))
+        causal = {"causal": self.causal} if self.pattern == "fixed" else {}  # the others always are
+        output = expectation(*PATTERNS[self.pattern](q, k, v, mask, **causal))
         return self.projection(from_grid(output)[:, :tokens])
 
     def row_length(self, shape):

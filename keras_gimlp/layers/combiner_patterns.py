@@ -139,7 +139,8 @@ def summarize_rows(q, k, v, mask):
     return maximum_of_rows(k, mask), expectation(terms)
 
 
-# Patterns, each from queries, keys, values, mask and whether it is causal to all terms of a token
+# Patterns, each from queries, keys, values and mask to all terms of a token. All but `fixed` are
+# causal.
 
 
 def up_to_itself(q, k, v, mask):
@@ -160,7 +161,7 @@ def fixed(q, k, v, mask, causal):
     )
 
 
-def logsparse(q, k, v, mask, causal):
+def logsparse(q, k, v, mask):
     itself = Terms(
         ops.sum(q * k, axis=-1, keepdims=True),
         None if mask is None else ops.expand_dims(mask, -1),
@@ -203,7 +204,7 @@ def block_before(q, k, v, mask, size):
     )
 
 
-def axial_vertical(q, k, v, mask, causal):
+def axial_vertical(q, k, v, mask):
     rows, columns = q.shape[2:4]
     above = both(ops.expand_dims(pairs(ops.greater, rows), 1), over_column(mask))  # (.., R, C, R)
     column = attend(q, k, v, COLUMN, above)
@@ -217,7 +218,7 @@ def axial_vertical(q, k, v, mask, causal):
     return up_to_itself(q, k, v, mask), column, others
 
 
-def axial_horizontal(q, k, v, mask, causal):
+def axial_horizontal(q, k, v, mask):
     rows, columns = ops.shape(q)[2], q.shape[3]
     above = ops.expand_dims(pairs(ops.greater, rows), 1)  # (R, 1, R)
     column = attend(q, k, v, COLUMN, both(above, over_column(mask)))
@@ -232,7 +233,7 @@ def axial_horizontal(q, k, v, mask, causal):
     return up_to_itself(q, k, v, mask), column, rows_above
 
 
-def axial_rowmajor(q, k, v, mask, causal):
+def axial_rowmajor(q, k, v, mask):
     rows, columns = ops.shape(q)[2], q.shape[3]
     above = ops.expand_dims(pairs(ops.greater, rows), 1)  # (R, 1, R)
     # At each token, its whole row in one.

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_gimlp.backend.dense import Dense
 from keras_gimlp.backend.zero_padding import zero_pad
+from keras_gimlp.layers.arguments import check_odd_integers, check_positive_integers
 from keras_gimlp.layers.composite import CompositeLayer
 
 
@@ -64,15 +65,10 @@ class CycleFC(CompositeLayer):
 
     def __init__(self, units, axis, kernel_size=3, *, kernel_initializer=None, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(units, int) or units < 1:
-            raise ValueError(f"`units` must be a positive integer. Received: units={units}")
+        check_positive_integers(units=units)
         if axis not in ("width", "height"):
             raise ValueError(f'`axis` must be "width" or "height". Received: axis={axis!r}')
-        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                "`kernel_size` must be an odd positive integer. "
-                f"Received: kernel_size={kernel_size}"
-            )
+        check_odd_integers(kernel_size=kernel_size)
         self.units = units
         self.axis = axis
         self.kernel_size = kernel_size

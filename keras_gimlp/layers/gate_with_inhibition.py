@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_gimlp.backend.dense import Dense
 from keras_gimlp.backend.gelu import fastest
+from keras_gimlp.layers.arguments import check_optional_integers, check_positive_integers
 from keras_gimlp.layers.composite import CompositeLayer
 from keras_gimlp.layers.inhibition import Inhibition
 
@@ -17,7 +18,7 @@ class GateWithInhibition(CompositeLayer):
         s = i W_i + b_i
         gate = GELU(s - inhibition * max s) + 1
 
-    The threshold, a fraction of the largest `s`, inhibits whatever does not stand out. `W_i` and
+    The threshold, a fraction of the largest `s`, inhibits all that does not stand out. `W_i` and
     `b_i` start at zero, so a new gate is 1 everywhere and adding gates to a pretrained model leaves
     its outputs unchanged.
 
@@ -29,12 +30,11 @@ class GateWithInhibition(CompositeLayer):
         scope: `"example"`, `"token"` or `"batch"`, what the maximum is taken over; see
             `Inhibition`. Defaults to `"example"`.
         activation: Activation in both places, a name or a function. The paper finds that a short,
-            smooth negative tail works best. Unless it is 0 at 0, a new gate does not start at 1;
-            and with one whose gradient there is 0, `"relu"`, a gate that starts at zeros stays 1
-            for ever: give it a `kernel_initializer`. Defaults to `"gelu"`, the exact GELU.
+            smooth negative tail works best. A new gate starts at 1 if the activation is 0 at 0. A
+            gate whose kernel starts at zero never learns with `"relu"`, whose gradient at 0 is 0:
+            pass another `kernel_initializer`. Defaults to `"gelu"`, the exact GELU.
         residual: Whether to add 1, as the paper does for keys and queries. Without it, the gate is
-            that of the paper's Figure 2 (left), and multiplies by about 0 at first. Defaults to
-            `True`.
+            the one in the paper's Figure 2 (left), and starts near 0. Defaults to `True`.
         gates: Integer, number of gates to compute from the same inputs, each with its own weights;
             their `W_g` form one matrix. Defaults to 1.
         kernel_initializer: Initializer of `W_i`. Defaults to `"zeros"`.
@@ -87,13 +87,8 @@ class GateWithInhibition(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        for argument, value in (("units", units), ("hidden_units", hidden_units)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(
-                    f"`{argument}` must be a positive integer or None. Received: {argument}={value}"
-                )
-        if not isinstance(gates, int) or gates < 1:
-            raise ValueError(f"`gates` must be a positive integer. Received: gates={gates}")
+        check_optional_integers(units=units, hidden_units=hidden_units)
+        check_positive_integers(gates=gates)
         self.units = units
         self.hidden_units = hidden_units
         self.inhibition = inhibition

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_gimlp.backend.layer_normalization import LayerNormalization
+from keras_gimlp.layers.arguments import check_integers_with
 from keras_gimlp.layers.composite import CompositeLayer
 from keras_gimlp.layers.spatial_projection import SpatialProjection
 from keras_gimlp.layers.toeplitz_projection import ToeplitzProjection, check_tokens
@@ -121,16 +122,9 @@ class SpatialGatingUnit(CompositeLayer):
                 '`form` must be "split", "multiplicative", "additive" or "linear". '
                 f"Received: form={form!r}"
             )
-        if spatial == "dense" and sequence_length is not None:
-            raise ValueError(
-                '`sequence_length` must be None with spatial="dense", which takes the number of '
-                f"tokens that it is built with. Received: sequence_length={sequence_length}"
-            )
-        if spatial == "toeplitz" and not (isinstance(sequence_length, int) and sequence_length > 0):
-            raise ValueError(
-                '`sequence_length` must be a positive integer with spatial="toeplitz". '
-                f"Received: sequence_length={sequence_length}"
-            )
+        check_integers_with(
+            f'spatial="{spatial}"', spatial == "toeplitz", sequence_length=sequence_length
+        )
         # The attribute `spatial` is the sublayer: weights files use that name.
         self.form = form
         self.sequence_length = sequence_length

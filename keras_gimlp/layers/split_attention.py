@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_gimlp.backend.dense import Dense
+from keras_gimlp.layers.arguments import check_positive_integers
 from keras_gimlp.layers.composite import CompositeLayer
 
 add = functools.partial(functools.reduce, ops.add)  # `sum` would add a zero first
@@ -59,10 +60,7 @@ class SplitAttention(CompositeLayer):
 
     def __init__(self, reduction=4, *, kernel_initializer=None, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(reduction, int) or reduction < 1:
-            raise ValueError(
-                f"`reduction` must be a positive integer. Received: reduction={reduction}"
-            )
+        check_positive_integers(reduction=reduction)
         self.reduction = reduction
         self.kernel_initializer = keras.initializers.get(
             kernel_initializer or keras.initializers.TruncatedNormal(stddev=0.02)

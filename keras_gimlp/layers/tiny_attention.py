@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_gimlp.backend.dense import Dense
+from keras_gimlp.layers.arguments import check_positive_integers
 from keras_gimlp.layers.composite import CompositeLayer
 
 
@@ -51,11 +52,7 @@ class TinyAttention(CompositeLayer):
 
     def __init__(self, units, attention_dim=64, **kwargs):
         super().__init__(**kwargs)
-        for argument, value in (("units", units), ("attention_dim", attention_dim)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{argument}` must be a positive integer. Received: {argument}={value}"
-                )
+        check_positive_integers(units=units, attention_dim=attention_dim)
         self.units = units
         self.attention_dim = attention_dim
         self.supports_masking = True

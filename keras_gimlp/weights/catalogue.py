@@ -1,9 +1,133 @@
-"""The published weights: where they are, what they are worth, and what images they want."""
+"""The published weights: where they are, how good they are, and which images they want.
 
+An entry is one set of weights. It is found by its name, by its model, or by the name of a file.
+"""
+
+import dataclasses
 import os
 
-from keras_gimlp.weights.entry import HUB, Entry, hub_file, published_name
-from keras_gimlp.weights.messages import printable
+from keras_gimlp.weights.files import OURS, PUBLISHED, printable
+
+HUB = "hf://"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One set of published weights. Printed, it is a card.
+
+    Attributes:
+        name: Name of the weights at their source.
+        model: Name of their model in `keras_gimlp.applications`.
+        arguments: Arguments of the model that differ from its defaults, such as
+            `{"patch_size": 8}`.
+        files: Pairs of an address and the SHA-256 of the content, or the part of it that is
+            published, or `""`. An address is a URL, or `"hf://OWNER/NAME[@REVISION]/FILE"` on the
+            Hugging Face hub. The first file is downloaded; files with a published hash come first.
+            Without PyTorch, the first file that is not a `.pth` file is downloaded.
+        license: Identifier of the license at its source.
+        mean: Mean of each channel of the images, for pixels in [0, 1].
+        deviation: Standard deviation of each channel.
+        top1: Published ImageNet-1K accuracy in percent, `None` where there is none.
+        top5: The same for the five most probable classes.
+        imagenet: Whether `weights="imagenet"` means this entry.
+        crop: Fraction of the resized image's side that was evaluated.
+        interpolation: How images were resized.
+        source: Where the accuracy is published.
+    """
+
+    name: str
+    model: str
+    files: tuple
+    license: str
+    mean: tuple
+    deviation: tuple
+    top1: float | None = None
+    top5: float | None = None
+    arguments: dict = dataclasses.field(default_factory=dict, hash=False)
+    imagenet: bool = False
+    crop: float = 0.875
+    interpolation: str = "bicubic"
+    source: str = "timm, results-imagenet.csv"
+
+    @property
+    def url(self):
+        return url_of(self.files[0][0])
+
+    @property
+    def sha256(self):
+        return self.files[0][1]
+
+    @property
+    def built_as(self):
+        arguments = (f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"{self.model}({', '.join(arguments)})"
+
+    def cached_as(self, address):
+        """Returns the name in the cache of the file from `address`."""
+        return f"{self.name}.{address.rpartition('.')[2]}"
+
+    def __str__(self):
+        accuracy = "none published" if self.top1 is None else f"{self.top1} % top-1"
+        accuracy += f", {self.top5} % top-5" if self.top5 is not None else ""
+        return "\n".join(
+            (
+                self.name,
+                f"  model          {self.built_as}",
+                f"  accuracy       ImageNet-1K: {accuracy} ({self.source}; not measured by us)",
+                f"  images         RGB, 224 x 224 pixels, {self.interpolation}, crop {self.crop}",
+                f"  pixels         in [0, 1]: mean {self.mean}, deviation {self.deviation}",
+                f"  license        {self.license}",
+                *(line for file in self.files for line in file_lines(*file)),
+            )
+        )
+
+
+def file_lines(address, sha256):
+    """Returns the lines of a card about a file."""
+    yield f"  file           {url_of(address)}"
+    if address.startswith(HUB) and not hub_file(address)[1]:
+        yield "                 the newest revision: no commit is published to pin it to"
+    published = "begins with " if 0 < len(sha256) < 64 else ""
+    yield f"  SHA-256        {published}{sha256 or 'none published'}"
+
+
+def hub_file(handle):
+    """Returns the repository, the revision (or `None`) and the file in a handle of the hub.
+
+    Args:
+        handle: `"hf://OWNER/NAME"` for the repository's `model.safetensors`, or
+            `"hf://OWNER/NAME/FILE"`. `@REVISION` after `NAME` pins a commit, a tag or a branch.
+
+    Raises:
+        ValueError: If the handle is of another form.
+    """
+    owner, name, file, *_ = (*handle.removeprefix(HUB).split("/", 2), None, None)
+    name, at, revision = (name or "").partition("@")
+    if not (owner and name) or file == "" or (at and not revision):
+        raise ValueError(
+            '`weights` on the Hugging Face hub must be "hf://OWNER/NAME[@REVISION]" or '
+            f'"hf://OWNER/NAME[@REVISION]/FILE". Received: weights={handle!r}'
+        )
+    return f"{owner}/{name}", revision or None, file or "model.safetensors"
+
+
+def url_of(address):
+    """Returns the URL that a browser opens."""
+    if not address.startswith(HUB):
+        return address
+    repository, revision, file = hub_file(address)
+    return f"https://huggingface.co/{repository}/resolve/{revision or 'main'}/{file}"
+
+
+def published_name(address):
+    """Returns the name of a file; on the hub, where many files share a name, its whole handle."""
+    if not address.startswith(HUB):
+        return os.path.basename(address)
+    repository, revision, file = hub_file(address)
+    return f"{HUB}{repository}{f'@{revision}' if revision else ''}/{file}"
+
+
+# The table.
 
 TIMM = HUB + "timm/{}/model.safetensors"
 RELEASE = "https://github.com/rwightman/pytorch-image-models/releases/download/{}.pth"
@@ -19,7 +143,7 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 def _timm(name, model, top1=None, top5=None, *, sha256="", release=None, also=(), **fields):
     files = [(TIMM.format(name), sha256), *also]
-    if release:  # whose name ends in the beginning of its SHA-256
+    if release:  # the name ends in the beginning of the SHA-256
         files.append((RELEASE.format(release), release.rpartition("-")[2]))
     files = tuple(sorted(files, key=lambda file: not file[1]))  # published hashes first
     return Entry(
@@ -86,8 +210,7 @@ def list_weights(model=None):
     return [entry.name for entry in CATALOGUE if model in (None, entry.model)]
 
 
-OURS = (".weights.h5", ".keras")
-# Repositories of the hub by name, and files by the names under which they are published and cached.
+# Entries by their repository on the hub, and by the names of their published and cached files.
 REPOSITORIES = {
     hub_file(address)[0]: entry
     for entry in CATALOGUE
@@ -105,21 +228,21 @@ FILES = {
 def find(weights, model=None):
     """Returns the catalogue's entry for a set of published weights.
 
-    It takes what the models take as `weights`, and goes by the name alone: no file is opened.
+    It takes what the models take as `weights`, and looks at the name alone: no file is opened.
 
     Args:
         weights: A name in `list_weights()`; `"imagenet"` with `model`; the name of a model, for its
-            `"imagenet"` weights; `"hf://timm/NAME"`; the path of a file under the name that it is
-            published under, such as `"CycleMLP_B1.pth"`; or an `Entry`, which is returned.
+            `"imagenet"` weights; `"hf://timm/NAME"`; the path of a file that still has its
+            published name, such as `"CycleMLP_B1.pth"`; or an `Entry`, which is returned.
         model: Name of the model for which `"imagenet"` is looked up.
 
     Returns:
         An `Entry`, which prints as a card. `None` where `weights` is `None`, or the path of a
-        `.weights.h5` or `.keras` file, which are not published ones.
+        `.weights.h5` or `.keras` file, which nobody published.
 
     Raises:
         ValueError: If there are no such weights, or the name does not tell which they are. The
-            message says what does.
+            message names those that there are, or asks for their name.
         TypeError: If `weights` is something else.
 
     Example:
@@ -137,13 +260,13 @@ def find(weights, model=None):
     for entry in CATALOGUE:
         if entry.imagenet and entry.model == meant:
             return entry
-    if name.endswith(OURS) or known_as(name):
-        return known_as(name)
-    if name.startswith(HUB) or name.endswith((".pth", ".safetensors")):
+    if name.endswith(OURS) or entry_of(name):
+        return entry_of(name)
+    if name.startswith(HUB) or name.endswith(tuple(PUBLISHED)):
         raise ValueError(
-            "Which of the published weights these are cannot be told from the file's name. Give "
-            "instead the name that they have in keras_gimlp.weights.list_weights(), such as "
-            f'"CycleMLP_B1". Received: weights={printable(repr(name))}'
+            "The file's name does not tell which published weights these are. Give their name in "
+            'keras_gimlp.weights.list_weights() instead, such as "CycleMLP_B1". '
+            f"Received: weights={printable(repr(name))}"
         )
     family = str(meant).removeprefix("gi").partition("_")[0]
     known = [e for e in CATALOGUE if e.imagenet]
@@ -155,8 +278,8 @@ def find(weights, model=None):
     )
 
 
-def known_as(name):
-    """Returns the entry that a name, a handle of the hub or a file name is of, or `None`."""
+def entry_of(name):
+    """Returns the entry with a name, a handle of the hub or a file of this name, or `None`."""
     for entry in CATALOGUE:
         if name == entry.name:
             return entry
@@ -181,9 +304,9 @@ def text_of(weights):
 
 
 def expected_hash(name):
-    """Returns the SHA-256, or its beginning, of what is published as `name`, `""` for other names.
+    """Returns the published SHA-256 of a file, or its beginning; `""` where none is published.
 
     Args:
-        name: Of a file; on the hub, where many files have the same, the whole handle.
+        name: As `published_name` returns it.
     """
     return FILES.get(name, (None, ""))[1]

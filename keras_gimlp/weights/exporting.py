@@ -1,22 +1,21 @@
-"""Writes a model's parameters as the project that its architecture comes from publishes them."""
+"""Writes a model's parameters as its original implementation publishes them."""
 
 import pathlib
 
 from keras import ops
 
-from keras_gimlp.weights.fetching import needed, needed_torch
-from keras_gimlp.weights.published_names import correspondence
+from keras_gimlp.weights.files import PUBLISHED, needed, needed_torch
+from keras_gimlp.weights.names import correspondence
 
 
 def export_weights(model, path):
     """Writes the parameters of `model` to a file that its original implementation loads.
 
-    gMLP, MLP-Mixer and ResMLP are written for timm, CycleMLP for its authors' code: as a
-    dictionary under `"model"` in a `.pth` file, as their releases are. `weights=` loads the file
-    too.
+    gMLP, MLP-Mixer and ResMLP are written for timm, CycleMLP for its authors' code. A `.pth` file
+    holds a dictionary under `"model"`, as the releases do. `weights=` loads the file too.
 
     Args:
-        model: A model from `keras_gimlp.applications`, also one that was saved and loaded.
+        model: A model from `keras_gimlp.applications`, new or loaded from a file.
         path: Path ending in `.safetensors` or `.pth`. An existing file is replaced.
 
     Raises:
@@ -26,7 +25,7 @@ def export_weights(model, path):
         ImportError: If safetensors, or PyTorch for `.pth`, is not installed.
     """
     path = pathlib.Path(path)
-    if path.suffix not in (".safetensors", ".pth"):
+    if path.suffix not in PUBLISHED:
         raise ValueError(f"`path` must end in .safetensors or .pth. Received: path={str(path)!r}")
     known = correspondence(model)
     without_place = [v.path for v in model.weights if v.path not in known.rows]

@@ -1,28 +1,73 @@
-"""Fetches published files into the cache, whole or not at all."""
+"""Fetches the file that `weights` means: from the disk, the cache or the network, and checked.
+
+Every `fetch...` returns the path of a weights file that is there, or raises.
+"""
 
 import hashlib
 import importlib
-import importlib.metadata
 import os
 import pathlib
-import re
+import stat
 
-from keras_gimlp.weights.entry import HUB, hub_file, url_of
+from keras_gimlp.weights.catalogue import (
+    HUB,
+    Entry,
+    entry_of,
+    expected_hash,
+    find,
+    hub_file,
+    published_name,
+    text_of,
+    url_of,
+)
+from keras_gimlp.weights.files import OURS, PUBLISHED, TORCH, needed, printable, version_of_torch
 
 
-def cache_folder():
-    """Returns the folder of downloaded weights, the one of `keras.applications`."""
-    return pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+def fetch(weights, model):
+    """Returns the path of the file for `model`, and the words for it in a message.
+
+    Raises as `load_weights` does about files, before anything is downloaded if possible.
+    """
+    name = weights.name if isinstance(weights, Entry) else text_of(weights)
+    entry = weights if isinstance(weights, Entry) else entry_of(name)
+    if entry is not None:
+        check_patches(entry, model)
+        if name == entry.name:
+            return fetch_entry(entry), f"weights={name!r}, which are of {entry.built_as}"
+    source = f"weights={printable(repr(name))}"
+    file = hub_file(name)[-1] if name.startswith(HUB) else name
+    if not file.endswith((*OURS, *PUBLISHED)):
+        if name == "imagenet":
+            find(name)
+        raise ValueError(
+            "`weights` must be None, a name in keras_gimlp.weights.list_weights(), "
+            '"hf://OWNER/NAME", or the path of a `.safetensors`, `.pth`, `.weights.h5` or `.keras` '
+            f"file. Received: {source}"
+        )
+    path = fetch_from_hub(name) if name.startswith(HUB) else fetch_from_disk(name, source)
+    check_hash(path, expected_hash(published_name(name)))
+    return path, source
 
 
-def fetch(entry):
+def check_patches(entry, model):
+    """Raises `ValueError` if the patches of `model` differ from those of the entry's model."""
+    size = entry.arguments.get("patch_size")
+    here = {x.kernel_size[0] for x in model.layers if x.name == "patch_embedding"}
+    if size and here - {size}:
+        raise ValueError(
+            f"The weights {entry.name!r} are of {entry.built_as}: add `patch_size={size}`. "
+            f"Received: patch_size={here.pop()}"
+        )
+
+
+def fetch_entry(entry):
     """Returns the path of a file of a catalogue's entry, downloading it at the first call.
 
     Files on the Hugging Face hub go into the hub's own cache, others into `cache_folder()`. A file
-    that was put into `cache_folder()` by hand is taken in both cases.
+    that was put into `cache_folder()` by hand is used in both cases.
 
     Raises:
-        ConnectionError: If the file can not be downloaded. The message says which file to put
+        ConnectionError: If the file cannot be downloaded. The message says which file to put
             where.
         ValueError: If the content has another hash than the published one.
         PermissionError: If the cache cannot be written.
@@ -36,25 +81,61 @@ def fetch(entry):
     address, sha256 = files[0]
     by_hand = f"download {url_of(address)} elsewhere and put it here as {places[0]}"
     if not address.startswith(HUB):
-        return download(address, sha256, places[0], by_hand)
+        return fetch_from_url(address, sha256, places[0], by_hand)
     path = fetch_from_hub(address, by_hand)
     check_hash(path, sha256)
     return path
 
 
+def cache_folder():
+    """Returns the folder of downloaded weights, which `keras.applications` uses too."""
+    return pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+
+
 def can_read(address):
-    """Returns whether the file is of a kind for which nothing is missing here."""
+    """Returns whether the library is installed that reads the file."""
     return not address.endswith(".pth") or version_of_torch() >= TORCH
 
 
-def download(url, sha256, path, by_hand):
-    """Downloads a file to `path`. Raises as `fetch` does."""
+def fetch_from_disk(name, source):
+    """Returns the path of a file that can be opened.
+
+    Raises:
+        FileNotFoundError: If there is no file.
+        PermissionError: If the file may not be read.
+        ValueError: If `name` is not the path of a file.
+    """
+    try:
+        path = pathlib.Path(name).expanduser()
+        kind = path.stat().st_mode
+        if stat.S_ISREG(kind):
+            path.open("rb").close()
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"There is no weights file at this path: {source}") from None
+    except PermissionError:
+        raise PermissionError(f"The weights file may not be read: {source}") from None
+    except (OSError, RuntimeError, ValueError) as error:  # too long, of an unknown user, with a NUL
+        raise ValueError(
+            f"`weights` is not a path that can be opened: "
+            f"{printable(getattr(error, 'strerror', None) or error)}. Received: {source}"
+        ) from None
+    if not stat.S_ISREG(kind):
+        what = "a folder" if stat.S_ISDIR(kind) else "something else"
+        raise ValueError(f"`weights` must be the path of a file, this is {what}: {source}")
+    return path
+
+
+def fetch_from_url(url, sha256, path, by_hand):
+    """Returns `path`, to which the file is downloaded whole or not at all.
+
+    Raises as `fetch_entry` does.
+    """
     pooch = needed("pooch", "download published weights")
-    import requests  # which pooch downloads with
+    import requests  # with which pooch downloads
 
     def checked(url, temporary, _):
         pooch.HTTPDownloader()(url, temporary, None)
-        # Before pooch moves the file, in one step, to where others find it.
+        # Before pooch moves the file, in one step, to where other processes look for it.
         check_hash(temporary, sha256)
 
     pooch.get_logger().setLevel("WARNING")
@@ -76,12 +157,11 @@ def fetch_from_hub(handle, by_hand=None):
     """Returns the path of a file on the Hugging Face hub, downloading it at the first call.
 
     Args:
-        handle: `"hf://OWNER/NAME"` for the repository's `model.safetensors`, or
-            `"hf://OWNER/NAME/FILE"`. `@REVISION` after `NAME` pins a commit, a tag or a branch.
+        handle: As `hub_file` takes it.
         by_hand: For the error message, what to do without a network.
 
     Raises:
-        ConnectionError: If the file can not be downloaded and is not in the hub's cache.
+        ConnectionError: If the file cannot be downloaded and is not in the hub's cache.
         ValueError: If the handle is of another form, or there is no such repository, revision or
             file.
     """
@@ -112,46 +192,10 @@ def check_hash(path, expected):
     if not expected:
         return
     with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not found.startswith(expected):
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if not sha256.startswith(expected):
         raise ValueError(
             "The weights file is not the published one, or is damaged: its SHA-256 is "
-            f"{found}, published is {expected}. Delete it and fetch it again. "
+            f"{sha256}, published is {expected}. Delete it and fetch it again. "
             f"Received: weights={str(path)!r}"
         )
-
-
-def needed(package, purpose):
-    """Returns the imported package, or raises an `ImportError` that says how to get it."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f'{package} is needed to {purpose}: pip install "keras_gimlp[weights]"'
-        ) from error
-
-
-# The weights-only readers of earlier versions can be made to execute code (CVE-2025-32434).
-TORCH = (2, 6)
-
-
-def version_of_torch():
-    """Returns the first two numbers of PyTorch's version, `()` where it is not installed."""
-    try:
-        version = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return ()
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
-
-
-def needed_torch(purpose, at_least=()):
-    """Returns the imported PyTorch, or raises an `ImportError` that says how to get it."""
-    found = version_of_torch()
-    if found and found >= at_least:
-        return importlib.import_module("torch")
-    number = ".".join(map(str, at_least))
-    raise ImportError(
-        f"PyTorch{f' {number} or later' if number else ''} is needed to {purpose}, whatever the "
-        f"backend: pip install {repr(f'torch>={number}') if number else 'torch'}. Installed is "
-        f"{'.'.join(map(str, found)) or 'none'}."
-    )

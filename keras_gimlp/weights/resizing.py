@@ -1,4 +1,4 @@
-"""Token-mixing weights of another image size."""
+"""Fits the weights that mix tokens to another image size."""
 
 import dataclasses
 import math
@@ -6,7 +6,7 @@ import math
 import numpy as np
 from keras import ops
 
-# Of the file; the matrices that resample take the square of it. More for models that have more.
+# Of a file, since resampling takes memory for their square. More for models that have more.
 MOST_TOKENS = 64 * 64
 
 
@@ -20,19 +20,18 @@ class Spatial:
 
     where `R` resamples a map from the model's grid to the file's, and `U` from the file's to the
     model's, both by cubic interpolation between the centers of the patches, averaging where the
-    grid becomes coarser. So the new model does to a map about what the old one does to the map at
-    its own size. The rows of `U` and `R` sum to 1, so that the sums of the rows of `W'` are those
-    of `W`, interpolated. Between equal grids nothing changes.
+    grid becomes coarser. So `W'` does to a resampled map about what `W` does to the map. The
+    rows of `U` and `R` sum to 1: the sums of the rows of `W'` are the interpolated sums of the rows
+    of `W`. Between equal grids nothing changes.
 
     Attributes:
-        axes: By the end of a variable's path, the axes over the tokens that are read and over those
-            that are written, `None` where the variable has no such axis.
+        axes: By the end of a variable's path, the axis over the tokens that are read and the axis
+            over the tokens that are written, `None` where the variable has no such axis.
         grid: `(rows, columns)` of the model's tokens.
         resize: Whether files of other grids are accepted: `True` for square ones, `(rows, columns)`
             of the file's tokens for others. A file may have 4,096 tokens, or 16 times as many as
             the model.
-        others: Number of tokens before those of the grid, such as a class token, whose weights are
-            kept.
+        others: Number of tokens before the grid, such as a class token, whose weights are kept.
     """
 
     axes: dict
@@ -48,7 +47,7 @@ class Spatial:
             )
 
     def fit(self, path, tensor, shape):
-        """Returns `tensor` for the variable at `path` of this `shape`; others as they are."""
+        """Returns `tensor` resized for the variable at `path` of this `shape`, if it has to be."""
         for axis, (grid, is_read) in self.resized_axes(path, tensor.shape, shape).items():
             # Over an axis that is read, from the right: W R; over one that is written, U W.
             matrix = resampling(self.grid, grid).T if is_read else resampling(grid, self.grid)
@@ -58,27 +57,27 @@ class Spatial:
         return tensor
 
     def fit_stored(self, path, tensor, shape):
-        """Returns a `Stored` tensor that `fit` is applied to when it is read, if it has to be."""
+        """Returns a `Stored` tensor that `fit` resizes when it is read, if it has to be."""
         axes = self.resized_axes(path, tensor.shape, shape)
         if not axes:
             return tensor
         fitted = (shape[i] if i in axes else size for i, size in enumerate(tensor.shape))
         return tensor.through(lambda t: self.fit(path, t, shape), tuple(fitted))
 
-    def resized_axes(self, path, found, shape):
-        """Returns which axes of a tensor of shape `found` to resize: their grid, whether read."""
+    def resized_axes(self, path, stored, shape):
+        """Returns `(grid, is_read)` of the axes to resize in a tensor of the shape `stored`."""
         axes = {}
         for axis, is_read in zip(self.axes_of(path), (True, False), strict=True):
-            if not self.resize or axis is None or axis >= min(len(found), len(shape)):
+            if not self.resize or axis is None or axis >= min(len(stored), len(shape)):
                 continue
-            grid = self.grid_of_file(found[axis] - self.others)
+            grid = self.grid_of_file(stored[axis] - self.others)
             tokens = shape[axis] - self.others
             if grid not in (None, self.grid) and math.prod(self.grid) == tokens:
                 axes[axis] = grid, is_read
         return axes
 
     def hint(self):
-        """Returns what to add to the message about a file that does not fit."""
+        """Returns the addition to the message about a file that does not fit."""
         if self.resize:
             return ""
         return (
@@ -93,7 +92,7 @@ class Spatial:
         return None, None
 
     def grid_of_file(self, tokens):
-        """Returns the grid of the file's tokens, or `None` where it is none that was announced."""
+        """Returns the grid of the file's tokens, `None` if `resize` does not accept it."""
         if tokens > max(MOST_TOKENS, 16 * math.prod(self.grid)):
             return None
         side = math.isqrt(tokens)

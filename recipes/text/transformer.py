@@ -1,9 +1,9 @@
 """A Transformer to compare with: pre-norm, with absolute positions or relative biases.
 
-It has what gMLP's encoder has around its blocks, the tied embedding and the final normalization, so
-that the blocks differ, and BERT's normalization of the embeddings, without which it hardly learned.
-KerasHub's `TransformerEncoder(normalize_first=True)` takes no biases; without them, the blocks here
-compute what it computes.
+Like gMLP's encoder, it has a tied embedding and a final normalization around its blocks, so that
+the two differ in their blocks; like BERT, it normalizes the embeddings, without which it hardly
+learned. Without biases, the blocks equal KerasHub's `TransformerEncoder(normalize_first=True)`,
+which takes none.
 """
 
 import keras
@@ -13,13 +13,15 @@ from keras import ops
 
 from keras_gimlp.applications.common import add_residual
 from keras_gimlp.applications.text import gmlp_tasks
+from keras_gimlp.applications.text.hub_task import hub_tasks
 from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
 from keras_gimlp.backend.dense import Dense
 from keras_gimlp.backend.layer_normalization import LayerNormalization
 
 EPSILON = 1e-6
 MASKED = -1e9  # added to the score of what is no token
-register = keras.saving.register_keras_serializable(package="keras_gimlp_recipes")
+PACKAGE = "keras_gimlp_recipes"
+register = keras.saving.register_keras_serializable(package=PACKAGE)
 
 
 @register
@@ -208,40 +210,10 @@ def dense(units, dtype, name, **kwargs):
     return Dense(units, kernel_initializer=start, dtype=dtype, name=name, **kwargs)
 
 
-@register
-class TransformerTokenizer(gmlp_tasks.gMLPTokenizer):
-    """`gMLPTokenizer` for `Transformer`."""
-
-    backbone_cls = Transformer
-
-
-@register
-class TransformerTextClassifierPreprocessor(gmlp_tasks.gMLPTextClassifierPreprocessor):
-    """`gMLPTextClassifierPreprocessor` for `Transformer`."""
-
-    backbone_cls = Transformer
-    tokenizer_cls = TransformerTokenizer
-
-
-@register
-class TransformerMaskedLMPreprocessor(gmlp_tasks.gMLPMaskedLMPreprocessor):
-    """`gMLPMaskedLMPreprocessor` for `Transformer`."""
-
-    backbone_cls = Transformer
-    tokenizer_cls = TransformerTokenizer
-
-
-@register
-class TransformerTextClassifier(gmlp_tasks.gMLPTextClassifier):
-    """`gMLPTextClassifier` on `Transformer`."""
-
-    backbone_cls = Transformer
-    preprocessor_cls = TransformerTextClassifierPreprocessor
-
-
-@register
-class TransformerMaskedLM(gmlp_tasks.gMLPMaskedLM):
-    """`gMLPMaskedLM` on `Transformer`."""
-
-    backbone_cls = Transformer
-    preprocessor_cls = TransformerMaskedLMPreprocessor
+(
+    TransformerTokenizer,
+    TransformerTextClassifierPreprocessor,
+    TransformerMaskedLMPreprocessor,
+    TransformerTextClassifier,
+    TransformerMaskedLM,
+) = hub_tasks(Transformer, gmlp_tasks, "gMLP", package=PACKAGE)

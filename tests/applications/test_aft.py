@@ -130,7 +130,6 @@ def test_simple_has_no_position_biases():
         (CONV | {"num_heads": 3}, "that `num_heads` divides"),
         (CONV | {"resize_spatial": True}, '`resize_spatial` must be False with form="conv"'),
         (CONV | {"input_shape": (8, 10, 3)}, "`patch_size` must divide"),
-        ({"bias_dim": 0}, "`bias_dim` must be a positive integer"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_sentence(arguments, message):

@@ -2,7 +2,6 @@
 
 import inspect
 import pydoc
-import re
 import sys
 
 import keras
@@ -13,6 +12,7 @@ from keras import ops
 from keras_gimlp import applications
 from keras_gimlp.counting import count_macs
 from tests.conftest import JIT, mostly_once, once
+from tests.descriptions import refuses_other_integers
 from tests.families import EVERY_FAMILY, EVERY_PATH, FAMILIES, families_and, images, run, tiny
 from tests.training import unmoved
 
@@ -101,16 +101,12 @@ def test_help_for_a_size_says_what_it_is_and_what_its_defaults_are():
     assert "depth=30, dim=256, ffn_dim=1536, patch_size=16" in text.splitlines()[2]
     assert "gMLP_S: depth=30, dim=256, ffn_dim=1536, drop_path_rate=0.05; 19,422,656" in text
     assert "Table 1 of arXiv:2105.08050." in text
-    assert "depth: Integer, number of blocks. Defaults to 30." in text
-    assert re.search(r"Survival is `1 - drop_path_rate`\.\s+Defaults to 0\.05\.\n", text)
-    assert "Integer, side of a patch in pixels. Defaults to 16." in text
-    assert 'Defaults to `"gate"`.' in inspect.getdoc(applications.giCycleMLP_B1)
+    assert "`gMLP` describes the arguments." in text
+    assert inspect.signature(applications.giCycleMLP_B1).parameters["gating"].default == "gate"
     for name, (parameters, _, _) in PUBLISHED.items():
         doc = inspect.getdoc(getattr(applications, name))
         assert doc.startswith(f"{name}: ")
         assert f"{parameters:,} parameters" in doc.splitlines()[0]
-        assert "Returns:" in doc
-        assert max(map(len, doc.splitlines()[1:])) <= 100
 
 
 @once
@@ -202,7 +198,6 @@ def test_images_of_another_shape_are_refused_by_the_name_of_the_argument(family,
     "arguments, message",
     [
         ({"input_shape": (8, 8)}, "`input_shape` must be a tuple \\(height, width, channels\\)"),
-        ({"classes": 0}, "`classes` must be a positive integer. Received: classes=0"),
         ({"pooling": "mean"}, "`pooling` must be .* Received: pooling='mean'"),
         ({"drop_path_rate": 1.0}, "`drop_path_rate` must be in"),
         ({"input_tensor": np.zeros((1, 8, 8, 3))}, "`input_tensor` must be a Keras tensor"),
@@ -215,14 +210,20 @@ def test_wrong_arguments_are_refused_in_one_sentence(family, arguments, message)
 
 
 @once
+@EVERY_FAMILY
+def test_every_integer_must_be_positive_and_no_boolean(family):
+    builder, sizes = FAMILIES[family]
+    sizes = sizes | {"classes": 3} | ({"mlp_ratio": 2} if family in ("ResMLP", "AFT") else {})
+    refuses_other_integers(builder, sizes)
+
+
+@once
 @pytest.mark.parametrize("family", ["gMLP", "MLPMixer", "ResMLP", "AFT"])
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"input_shape": (8, 10, 3)}, "`patch_size` must divide .* image shape=\\(8, 10, 3\\)"),
         ({"input_shape": (None, None, 3)}, "`patch_size` must divide a known image height"),
-        ({"depth": 0}, "`depth` must be a positive integer. Received: depth=0"),
-        ({"dim": 2.5}, "`dim` must be a positive integer. Received: dim=2.5"),
     ],
 )
 def test_wrong_patches_are_refused_in_one_sentence(family, arguments, message):

@@ -271,7 +271,7 @@ def test_keras_hub_saves_and_loads_tasks_on_the_feature_maps(make, tmp_path):
         ({"dims": (8, 12, 16)}, "`dims` must have one number for each of the 2 stages"),
         ({"mlp_ratios": (2,)}, "`mlp_ratios` must have one number for each"),
         ({"depths": (0, 1)}, "`depths\\[0\\]` must be a positive integer"),
-        ({"stem_strides": 0}, "`stem_strides` must be a positive integer"),
+        ({"dims": (True, 8)}, "`dims\\[0\\]` must be a positive integer"),
         ({"gating": "multiply"}, "`gating` must be .* Received: gating='multiply'"),
         ({"gating": "gate", "inhibition": 2.0}, "`inhibition` must be in \\[0, 1\\]"),
         ({"gating": "gate", "scope": "image"}, "`scope` must be"),

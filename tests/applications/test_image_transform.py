@@ -40,10 +40,10 @@ def test_photos_become_what_timm_makes_of_them(name, weights, size):
     transform = applications.image_transform(weights, size=size)
     expected = recorded(name, weights, size)
     for given in (photo(name), Image.fromarray(photo(name))):
-        found = transform(given)
-        assert found.shape == (size, size, 3)
-        assert found.dtype == "float32"
-        np.testing.assert_allclose(found[5::16, 3::16], expected, atol=1e-5)
+        pixels = transform(given)
+        assert pixels.shape == (size, size, 3)
+        assert pixels.dtype == "float32"
+        np.testing.assert_allclose(pixels[5::16, 3::16], expected, atol=1e-5)
 
 
 @EVERY_PHOTO
@@ -52,10 +52,10 @@ def test_photos_become_what_timm_makes_of_them(name, weights, size):
 def test_tensors_differ_by_a_fraction_of_a_grey_level(name, weights, size):
     transform = applications.image_transform(weights, size=size)
     dataset = tf.data.Dataset.from_tensors(photo(name)).map(transform)
-    found = next(iter(dataset)).numpy()
-    assert found.shape == (size, size, 3)
+    pixels = next(iter(dataset)).numpy()
+    assert pixels.shape == (size, size, 3)
     levels = 255 * np.array(transform.deviation)
-    difference = np.abs(found - transform(photo(name))) * levels
+    difference = np.abs(pixels - transform(photo(name))) * levels
     assert difference.mean() < 0.2
     assert difference.max() < 10
 

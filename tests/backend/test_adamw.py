@@ -1,5 +1,7 @@
 """AdamW computes what Keras' AdamW computes."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -19,8 +21,8 @@ def variables(dtype="float32"):
 
 def gradients(step, dtype="float32"):
     rng = np.random.default_rng(1 + step)
-    found = [rng.normal(size=v.shape) * 10.0 ** -(2 * step) for v in variables()]
-    return [ops.convert_to_tensor(x, dtype) for x in found]
+    arrays = [rng.normal(size=v.shape) * 10.0 ** -(2 * step) for v in variables()]
+    return [ops.convert_to_tensor(x, dtype) for x in arrays]
 
 
 def updated(optimizer, steps=4, dtype="float32"):
@@ -45,9 +47,8 @@ def updated(optimizer, steps=4, dtype="float32"):
     ids=["defaults", "other rates", "schedule", "clipped, accumulated", "average", "amsgrad"],
 )
 def test_weights_and_moments_are_those_of_keras(options):
-    expected, found = (updated(cls(**{"learning_rate": 0.1} | options)) for cls in OPTIMIZERS)
-    assert len(found) == len(expected)
-    for a, b in zip(found, expected, strict=True):
+    theirs, ours = (updated(cls(**{"learning_rate": 0.1} | options)) for cls in OPTIMIZERS)
+    for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
@@ -55,8 +56,8 @@ def test_weights_and_moments_are_those_of_keras(options):
 def test_weights_of_sixteen_bits_are_those_of_32_rounded():
     """Keras corrects the moments in the type of the weights, in which 0.999 is 1."""
     optimizer = keras_gimlp.optimizers.AdamW
-    expected, found = (updated(optimizer(0.1), dtype=x) for x in ("float32", "bfloat16"))
-    for a, b in zip(found[:3], expected[:3], strict=True):
+    exact, rounded = (updated(optimizer(0.1), dtype=x) for x in ("float32", "bfloat16"))
+    for a, b in zip(rounded[:3], exact[:3], strict=True):
         np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02)
 
 
@@ -74,6 +75,24 @@ def test_gradients_may_lie_in_any_order():
     # A first step is one of the learning rate, whatever the size of the gradient.
     expected = (1 - 0.1 * 0.004) * np.ones((3, 4)) - 0.1 * np.sign(gradient)
     np.testing.assert_allclose(ops.convert_to_numpy(straight), expected, rtol=1e-4)
+
+
+@pytest.mark.backends("torch")
+@pytest.mark.parametrize("name", ["_momentums", "_velocities", "_get_variable_index"])
+def test_without_a_private_name_of_keras_it_is_keras_own(name, monkeypatch):
+    cls, expected = keras_gimlp.optimizers.AdamW, updated(keras.optimizers.AdamW(0.1))
+    existing, asked = cls.__getattribute__, []
+
+    def get(self, key):
+        if key == name and sys._getframe(1).f_globals["__name__"] == "keras_gimlp.backend.adamw":
+            asked.append(key)
+            raise AttributeError(name)
+        return existing(self, key)
+
+    monkeypatch.setattr(cls, "__getattribute__", get)
+    for ours, theirs in zip(updated(cls(0.1)), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert asked
 
 
 @pytest.mark.slow
@@ -100,5 +119,5 @@ def test_a_model_trains_as_with_keras(jit_compile, tmp_path):
     assert type(loaded.optimizer) is keras_gimlp.optimizers.AdamW
     loaded.fit(x, y, batch_size=4, shuffle=False, verbose=0)
     model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
-    found = (m.predict(x, verbose=0) for m in (model, loaded))
-    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
+    outputs = (m.predict(x, verbose=0) for m in (model, loaded))
+    np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-5)

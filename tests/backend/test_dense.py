@@ -35,8 +35,8 @@ def test_it_computes_what_the_layer_of_keras_computes(rng, case, shape):
     ours, theirs = pair((None, *shape[1:]), **CASES[case])
     x = rng.normal(size=shape).astype("float32")
     tolerance = 2e-2 if case == "mixed_bfloat16" else 1e-6
-    found, expected = (value(layer(x)) for layer in (ours, theirs))
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    outputs = (value(layer(x)) for layer in (ours, theirs))
+    np.testing.assert_allclose(*outputs, rtol=tolerance, atol=tolerance)
     assert ours(x).dtype == theirs(x).dtype
     assert ours.count_params() == theirs.count_params()
 
@@ -53,8 +53,8 @@ def test_it_learns_what_the_layer_of_keras_learns(rng, jit_compile):
         model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=jit_compile)
         model.fit(x, y, epochs=2, shuffle=False, verbose=0)
         trained.append(layer.get_weights())
-    for found, expected in zip(*trained, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    for weight, expected in zip(*trained, strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
@@ -74,5 +74,5 @@ def test_a_file_of_a_model_with_layers_of_keras_loads(rng, tmp_path):
         models.append(keras.Sequential([keras.Input((5, 4)), Layer(6, "gelu"), Layer(3)]))
     models[0].save_weights(tmp_path / "old.weights.h5")
     models[1].load_weights(tmp_path / "old.weights.h5")
-    found, expected = (value(model(x)) for model in models)
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    outputs = (value(model(x)) for model in models)
+    np.testing.assert_allclose(*outputs, rtol=1e-6, atol=1e-6)

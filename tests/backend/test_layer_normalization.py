@@ -10,7 +10,7 @@ from keras_gimlp.backend.layer_normalization import LayerNormalization
 @pytest.mark.parametrize("shape", [(2, 5, 8), (2, 3, 5, 8)], ids=str)
 def test_it_computes_and_learns_what_the_layer_of_keras_does(rng, shape, policy):
     x, y = (rng.normal(size=shape).astype("float32") for _ in range(2))
-    found = []
+    trained = []
     for Layer in (LayerNormalization, keras.layers.LayerNormalization):
         keras.utils.set_random_seed(0)
         inputs = keras.Input(shape[1:])
@@ -18,9 +18,9 @@ def test_it_computes_and_learns_what_the_layer_of_keras_does(rng, shape, policy)
         model = keras.Model(inputs, Layer(epsilon=1e-3, dtype=policy)(dense(inputs)))
         model.compile(keras.optimizers.SGD(0.5), "mse")
         model.fit(x, y, epochs=2, shuffle=False, verbose=0)
-        found.append([*model.get_weights(), ops.convert_to_numpy(ops.cast(model(x), "float32"))])
+        trained.append([*model.get_weights(), ops.convert_to_numpy(ops.cast(model(x), "float32"))])
     tolerance = 1e-5 if policy == "float32" else 2e-2
-    for ours, theirs in zip(*found, strict=True):
+    for ours, theirs in zip(*trained, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 

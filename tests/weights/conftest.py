@@ -6,6 +6,8 @@ import pytest
 from keras_gimlp import weights
 from tests.families import tiny
 
+PUBLISHED_FAMILIES = pytest.mark.parametrize("family", ["gMLP", "CycleMLP", "MLPMixer", "ResMLP"])
+
 
 def randomized(family, seed=0, **kwargs):
     model = tiny(family, **({"classes": 3} | kwargs))
@@ -13,6 +15,12 @@ def randomized(family, seed=0, **kwargs):
     for variable in model.weights:
         variable.assign(rng.normal(size=variable.shape))
     return model
+
+
+def assert_equal(expected, got):
+    """Checks that two lists of weights have the same values."""
+    for one, other in zip(expected, got, strict=True):
+        np.testing.assert_array_equal(other, one)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,16 @@
 import functools
 import pathlib
 
-import numpy as np
 import pytest
 
 from keras_gimlp import applications, weights
-from keras_gimlp.weights import catalogue
-from keras_gimlp.weights.entry import url_of
+from keras_gimlp.weights import catalogue, fetching
+from keras_gimlp.weights.catalogue import url_of
+from tests.conftest import once
 from tests.families import tiny
+from tests.weights.conftest import assert_equal
+
+pytestmark = once
 
 
 def test_every_entry_is_of_a_model_and_prints_as_a_card():
@@ -99,15 +102,13 @@ def test_something_else_than_a_name_is_a_type_error():
 
 
 def test_weights_for_other_patches_name_the_argument_before_a_download(exported, monkeypatch):
-    from keras_gimlp.weights import locating
-
-    monkeypatch.setattr(locating, "fetch", lambda entry: exported[1])
+    monkeypatch.setattr(fetching, "fetch_entry", lambda entry: exported[1])
     tiny_b24 = functools.partial(applications.ResMLP_B24, depth=1, dim=8, input_shape=(16, 16, 3))
     names = ("imagenet", "resmlp_big_24_224.fb_distilled_in1k", "resmlpB_24_22k.pth")
     for given in (*names, "hf://timm/resmlp_big_24_224.fb_in1k"):
         with pytest.raises(ValueError, match=r"ResMLP_B24\(patch_size=8\): add `patch_size=8`"):
             tiny_b24(weights=given)
-    with pytest.raises(ValueError, match="of another model"):  # found, fetched, and a gMLP's
+    with pytest.raises(ValueError, match="of another model"):  # it is fetched, and a gMLP's
         tiny_b24(weights="imagenet", patch_size=8)
 
 
@@ -119,5 +120,4 @@ def test_published_weights_of_smaller_patches_are_loaded(tmp_path, monkeypatch):
     path = tmp_path / "models" / "resmlp_big_24_224.fb_in1k.safetensors"
     weights.export_weights(published, path)
     loaded = applications.ResMLP_B24(weights="imagenet", **sizes)
-    for expected, got in zip(published.get_weights(), loaded.get_weights(), strict=True):
-        np.testing.assert_array_equal(got, expected)
+    assert_equal(published.get_weights(), loaded.get_weights())

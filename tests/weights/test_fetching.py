@@ -19,6 +19,8 @@ from keras_gimlp.weights import fetching
 from tests.conftest import ROOT, once
 from tests.families import tiny
 
+pytestmark = once
+
 
 class Files(http.server.BaseHTTPRequestHandler):
     """Serves `server.files` by path, slowly, and counts the requests."""
@@ -95,13 +97,13 @@ def test_content_with_another_hash_is_not_kept(server, cache, exported):
 def test_an_interrupted_download_leaves_nothing(server, cache, exported):
     server.broken = True
     with pytest.raises(ConnectionError, match="could not be downloaded.*put it here as"):
-        fetching.fetch(entry_at(server, exported[1].read_bytes()))
+        fetching.fetch_entry(entry_at(server, exported[1].read_bytes()))
     assert not list(cache.iterdir())
 
 
 def test_a_damaged_file_in_the_cache_is_refused(server, cache, exported):
     entry = entry_at(server, exported[1].read_bytes())
-    path = fetching.fetch(entry)
+    path = fetching.fetch_entry(entry)
     path.write_bytes(b"damaged")
     with pytest.raises(ValueError, match="not the published one, or is damaged"):
         tiny(classes=3, weights=entry)
@@ -130,11 +132,10 @@ def test_a_cache_that_cannot_be_written_is_named(server, cache, exported, monkey
     with pytest.raises(
         PermissionError, match="kept in .*models, which cannot be written.*KERAS_HOME"
     ):
-        fetching.fetch(entry_at(server, exported[1].read_bytes()))
+        fetching.fetch_entry(entry_at(server, exported[1].read_bytes()))
 
 
-@pytest.mark.slow
-@once
+@pytest.mark.process
 def test_two_processes_that_fetch_at_once_do_no_harm(server, cache, exported):
     content = exported[1].read_bytes()
     entry = entry_at(server, content)
@@ -145,7 +146,7 @@ def test_two_processes_that_fetch_at_once_do_no_harm(server, cache, exported):
         "from keras_gimlp.weights import fetching\n"
         "url, sha256 = sys.argv[1:]\n"
         "entry = dataclasses.replace(weights.find('gMLP_S'), files=((url, sha256),))\n"
-        "print(len(fetching.fetch(entry).read_bytes()))\n"
+        "print(len(fetching.fetch_entry(entry).read_bytes()))\n"
     )
     command = [sys.executable, "-c", code, entry.url, entry.sha256]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -164,8 +165,7 @@ def test_a_published_file_with_a_hash_in_its_name_is_checked(exported, tmp_path)
         tiny(classes=3, weights=path)
 
 
-@pytest.mark.slow
-@once
+@pytest.mark.process
 def test_weights_come_from_the_hugging_face_hub(server, exported, tmp_path):
     server.files["/me/mine/resolve/main/model.safetensors"] = exported[1].read_bytes()
     code = (
@@ -198,8 +198,8 @@ def test_weights_come_from_the_hugging_face_hub(server, exported, tmp_path):
         server.files[f"/timm/gmlp_s16_224.ra3_in1k/resolve/{revision}/model.safetensors"] = b"other"
     server.files["/me/mine/resolve/v1.0/model.safetensors"] = exported[1].read_bytes()
     gamma = str(ops.convert_to_numpy(exported[0].get_layer("norm").gamma)[0])
-    found, missing, malformed, again, pinned, published = lines(*handles)
-    assert found == again == pinned == gamma
+    loaded, missing, malformed, again, pinned, published = lines(*handles)
+    assert loaded == again == pinned == gamma
     assert "/me/mine/resolve/v1.0/model.safetensors" in server.requests
     assert published.startswith("ValueError The weights file is not the published one")
     assert missing.startswith("ValueError There is no such file on the Hugging Face hub")
@@ -229,7 +229,7 @@ def test_an_entry_can_be_pinned_to_a_revision_of_the_hub(hub, cache):
     entry = dataclasses.replace(
         weights.find("ResMLP_S12"), files=(("hf://timm/a@0123abc/model.safetensors", ""),)
     )
-    fetching.fetch(entry)
+    fetching.fetch_entry(entry)
     assert hub == [("timm/a", "model.safetensors", "0123abc")]
     assert "https://huggingface.co/timm/a/resolve/0123abc/model.safetensors" in str(entry)
     assert "no commit" not in str(entry)
@@ -237,7 +237,7 @@ def test_an_entry_can_be_pinned_to_a_revision_of_the_hub(hub, cache):
 
 def test_without_torch_an_entry_comes_as_the_file_that_needs_none(hub, cache, monkeypatch):
     monkeypatch.setattr(fetching, "version_of_torch", lambda: ())
-    fetching.fetch(weights.find("MLPMixer_B16"))
+    fetching.fetch_entry(weights.find("MLPMixer_B16"))
     assert hub == [("timm/mixer_b16_224.goog_in21k_ft_in1k", "model.safetensors", None)]
 
 
@@ -245,7 +245,7 @@ def test_a_file_put_into_the_cache_by_hand_is_taken(hub, cache, exported):
     place = cache / "resmlp_12_224.fb_in1k.pth"
     cache.mkdir(parents=True)
     weights.export_weights(exported[0], place)
-    assert fetching.fetch(weights.find("ResMLP_S12")) == place
+    assert fetching.fetch_entry(weights.find("ResMLP_S12")) == place
     assert not hub
 
 

@@ -1,8 +1,12 @@
-"""Files that lie, lead elsewhere or hold other things than weights are refused with a sentence."""
+"""Files that are broken, lie, lead elsewhere or hold no weights are refused with a sentence."""
 
 import contextlib
 import importlib.metadata
 import math
+import os
+import pathlib
+import pickle
+import sys
 import traceback
 import tracemalloc
 import zipfile
@@ -13,11 +17,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from keras_gimlp import weights
-from keras_gimlp.weights.correspondence import CONVOLUTION, MATRIX, POINTWISE, TOKEN_VECTOR
-from keras_gimlp.weights.stored import Stored
+from keras_gimlp import applications, weights
+from keras_gimlp.weights.files import Stored
+from keras_gimlp.weights.names import CONVOLUTION, MATRIX, POINTWISE, TOKEN_VECTOR
+from tests.conftest import once
 from tests.families import tiny
+from tests.weights.conftest import assert_equal
 
+pytestmark = once
 LARGE = 2**24  # elements: 64 MiB of float32
 PUBLISHED = pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 
@@ -30,6 +37,7 @@ def files(tmp_path_factory):
     model.save_weights(folder / "a.weights.h5")
     model.save(folder / "a.keras")
     weights.export_weights(model, folder / "a.safetensors")
+    weights.export_weights(model, folder / "a.pth")
     return folder
 
 
@@ -39,14 +47,13 @@ def refused(path, message, error=ValueError, **arguments):
     before = model.get_weights()
     with pytest.raises(error, match=message) as raised:
         weights.load_weights(model, path, **arguments)
-    for expected, got in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(got, expected)
+    assert_equal(before, model.get_weights())
     return raised.value
 
 
 @contextlib.contextmanager
 def memory_below(size):
-    """Checks that what runs inside takes less than `size` bytes at any time."""
+    """Checks that the code inside takes less than `size` bytes at any time."""
     tracemalloc.start()
     try:
         yield
@@ -82,6 +89,56 @@ def changed_published(files, tmp_path, suffix, **tensors):
     else:
         save_file(tensors, path)
     return path
+
+
+# Files that are broken, and code in pickles
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".weights.h5", ".keras"])
+@pytest.mark.parametrize("size", [0, 7, 100, 0.5, 0.99])
+def test_a_truncated_file_is_refused(suffix, size, files, tmp_path):
+    content = (files / f"a{suffix}").read_bytes()
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content[: size if isinstance(size, int) else int(size * len(content))])
+    refused(path, f"The weights file is damaged, or (is not a Keras file|holds).*a{suffix}")
+
+
+def test_a_file_with_changed_bytes_is_refused(files, tmp_path):
+    content = bytearray((files / "a.keras").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path = tmp_path / "a.keras"
+    path.write_bytes(content)
+    refused(path, "is damaged, or is not a Keras file: Bad CRC")
+
+
+class Trap:
+    def __reduce__(self):
+        return os.mkdir, ("sprung",)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("nested", [False, True])
+def test_code_in_a_pickle_is_never_executed(nested, protocol, tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    content = {"model": {"norm.weight": Trap()}} if nested else Trap()
+    pathlib.Path("plain.pth").write_bytes(pickle.dumps(content, protocol=protocol))
+    torch.save(content, "archive.pth", pickle_protocol=protocol)
+    for path in ("plain.pth", "archive.pth"):
+        with pytest.raises(ValueError, match="holds other objects than tensors, which are never"):
+            tiny(classes=3, weights=path)
+    assert not pathlib.Path("sprung").exists()
+
+
+def test_a_pickle_of_other_things_than_tensors_is_refused(tmp_path):
+    import torch
+
+    for content in ([1, 2], {"model": {"norm.weight": "text"}}, torch.ones(3)):
+        torch.save(content, tmp_path / "a.pth")
+        with pytest.raises(ValueError, match="The weights file is damaged, or holds"):
+            tiny(classes=3, weights=tmp_path / "a.pth")
 
 
 # Links and data elsewhere
@@ -126,7 +183,7 @@ def virtual(group, name, secret):
 )
 def test_a_file_that_leads_elsewhere_is_refused(change, message, files, secret, tmp_path):
     path = changed_h5(files, tmp_path, lambda group, name: change(group, name, secret))
-    refused(path, f"is damaged, or is no Keras file: .*{message}")
+    refused(path, f"is damaged, or is not a Keras file: .*{message}")
 
 
 @pytest.mark.parametrize("link", [h5py.ExternalLink, None])
@@ -173,7 +230,7 @@ def test_a_chunk_larger_than_its_tensor_is_refused(files, tmp_path):
 
     path = changed_h5(files, tmp_path, change)
     assert path.stat().st_size < 2**18
-    refused(path, "chunks larger than the tensor")
+    refused(path, "chunks larger than their tensor")
 
 
 def test_a_compressed_archive_is_refused_before_it_is_unpacked(files, tmp_path):
@@ -193,7 +250,7 @@ def test_an_archive_that_states_another_size_than_it_has_is_refused(declared, fi
     place = content.rindex(b"model.weights.h5") - 46  # the record in the archive's directory
     content[place + 20 : place + 28] = 2 * declared.to_bytes(4, "little")
     (tmp_path / "a.keras").write_bytes(content)
-    refused(tmp_path / "a.keras", "is damaged, or is no Keras file")
+    refused(tmp_path / "a.keras", "is damaged, or is not a Keras file")
 
 
 def test_a_compressed_or_overlapping_pth_archive_is_refused(files, tmp_path):
@@ -280,7 +337,7 @@ def test_a_dataset_without_a_shape_is_refused(files, tmp_path):
     def change(group, name):
         group[name] = h5py.Empty("float32")
 
-    refused(changed_h5(files, tmp_path, change), "one of its parameters is no tensor")
+    refused(changed_h5(files, tmp_path, change), "one of its parameters is not a tensor")
 
 
 @PUBLISHED
@@ -297,17 +354,6 @@ def test_doubles_that_fit_are_loaded(files, tmp_path):
     path = changed_published(files, tmp_path, ".safetensors", norm_weight=np.full(8, 0.1))
     gamma = tiny(classes=3, weights=path).get_layer("norm").gamma
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(gamma), np.full(8, 0.1, "float32"))
-
-
-@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
-def test_a_model_in_bfloat16_loads_what_it_saved(suffix, tmp_path):
-    keras.config.set_dtype_policy("bfloat16")
-    model = tiny(classes=3)
-    path = tmp_path / f"a{suffix}"
-    model.save(path) if suffix == ".keras" else model.save_weights(path)
-    loaded = tiny(classes=3, weights=path)
-    for expected, got in zip(model.get_weights(), loaded.get_weights(), strict=True):
-        np.testing.assert_array_equal(got.astype("float32"), expected.astype("float32"))
 
 
 @pytest.mark.parametrize(
@@ -373,6 +419,38 @@ def test_control_characters_in_a_broken_file_are_never_printed(tmp_path):
 @pytest.mark.parametrize("given", [3, b"a.keras", ["a.keras"], 1.5, object()])
 def test_weights_that_are_no_name_or_path_are_a_type_error(given):
     refused(given, "`weights` must be None, a string, a path .* Received: weights=", TypeError)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(FileNotFoundError, match="no weights file at .*='nowhere.keras'"):
+        tiny(weights="nowhere.keras")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "a.keras").mkdir()
+    with pytest.raises(ValueError, match="this is a folder: weights='.*a.keras'"):
+        tiny(weights=tmp_path / "a.keras")
+
+
+@pytest.mark.parametrize("weights", ["resnet50", "model.onnx"])
+def test_other_sources_are_not_known(weights):
+    with pytest.raises(ValueError, match="`weights` must be None, a name in keras_gimlp.weights"):
+        applications.gMLP_S(depth=1, weights=weights)
+
+
+def test_a_file_that_may_not_be_read_is_named(exported, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pathlib.Path, "open", refuse)
+    with pytest.raises(PermissionError, match=r"may not be read: weights='.*gmlp.safetensors'"):
+        tiny(classes=3, weights=exported[1])
+
+
+def test_a_missing_library_is_named_with_the_command_that_installs_it(exported, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ImportError, match=r'pip install "keras_gimlp\[weights\]"'):
+        tiny(classes=3, weights=exported[1])
 
 
 @pytest.mark.parametrize("given", [f"{'a' * 5000}.keras", "a\0.keras", "~nobody-here/a.keras"])

@@ -1,10 +1,5 @@
 """Published files: converted both ways, and refused if anything is odd."""
 
-import os
-import pathlib
-import pickle
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -12,23 +7,14 @@ from keras import ops
 from safetensors.numpy import load_file, save_file
 
 from keras_gimlp import weights
+from tests.conftest import GOLDEN, once
 from tests.families import images, run, tiny
-from tests.weights.conftest import randomized
+from tests.weights.conftest import PUBLISHED_FAMILIES, assert_equal, randomized
 
-PUBLISHED_FAMILIES = pytest.mark.parametrize("family", ["gMLP", "CycleMLP", "MLPMixer", "ResMLP"])
+pytestmark = once
 
 
 # Conversion
-
-
-@PUBLISHED_FAMILIES
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_exported_weights_are_those_that_are_loaded(family, suffix, tmp_path):
-    model = randomized(family)
-    weights.export_weights(model, tmp_path / f"a{suffix}")
-    loaded = tiny(family, classes=3, weights=tmp_path / f"a{suffix}")
-    for expected, got in zip(model.get_weights(), loaded.get_weights(), strict=True):
-        np.testing.assert_array_equal(got, expected)
 
 
 @PUBLISHED_FAMILIES
@@ -43,7 +29,6 @@ def test_names_and_shapes_of_exported_files_are_those_of_the_recorded_ones(tmp_p
     import torch
 
     from tests.applications.test_cycle_mlp import CHECKPOINT, recorded
-    from tests.conftest import GOLDEN
 
     weights.export_weights(recorded(), tmp_path / "a.pth")
     ours, theirs = (
@@ -83,8 +68,7 @@ def test_files_of_the_resmlp_paper_have_other_names_and_are_loaded(tmp_path):
         papers[name] = tensor.reshape(-1) if name.endswith(("alpha", "beta")) else tensor
     save_file(papers, tmp_path / "papers.safetensors")
     loaded = tiny("ResMLP", classes=3, weights=tmp_path / "papers.safetensors")
-    for expected, got in zip(model.get_weights(), loaded.get_weights(), strict=True):
-        np.testing.assert_array_equal(got, expected)
+    assert_equal(model.get_weights(), loaded.get_weights())
 
 
 @pytest.mark.parametrize("key", [None, "model", "state_dict"])
@@ -204,8 +188,7 @@ def test_a_file_that_does_not_fit_is_refused_and_changes_nothing(
     before = model.get_weights()
     with pytest.raises(ValueError, match=message):
         weights.load_weights(model, path)
-    for expected, got in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(got, expected)
+    assert_equal(before, model.get_weights())
 
 
 @PUBLISHED_FAMILIES
@@ -224,62 +207,3 @@ def test_a_cycle_mlp_file_with_other_shifts_is_refused(tmp_path):
     save_file(tensors, tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match="its network.0.0.attn.sfc_h.offset is another"):
         tiny("CycleMLP", classes=3, weights=tmp_path / "a.safetensors")
-
-
-# Files that are broken or hostile
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize("size", [0, 7, 100, 0.5, 0.99])
-def test_a_truncated_file_is_refused(suffix, size, exported, tmp_path):
-    path = tmp_path / f"a{suffix}"
-    weights.export_weights(exported[0], path)
-    content = path.read_bytes()
-    path.write_bytes(content[: size if isinstance(size, int) else int(size * len(content))])
-    with pytest.raises(ValueError, match="The weights file is damaged, or holds"):
-        tiny(classes=3, weights=path)
-
-
-class Trap:
-    def __reduce__(self):
-        return os.mkdir, ("sprung",)
-
-
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
-@pytest.mark.parametrize("protocol", [2, 4])
-@pytest.mark.parametrize("nested", [False, True])
-def test_code_in_a_pickle_is_never_executed(nested, protocol, tmp_path, monkeypatch):
-    import torch
-
-    monkeypatch.chdir(tmp_path)
-    content = {"model": {"norm.weight": Trap()}} if nested else Trap()
-    pathlib.Path("plain.pth").write_bytes(pickle.dumps(content, protocol=protocol))
-    torch.save(content, "archive.pth", pickle_protocol=protocol)
-    for path in ("plain.pth", "archive.pth"):
-        with pytest.raises(ValueError, match="holds other objects than tensors, which are never"):
-            tiny(classes=3, weights=path)
-    assert not pathlib.Path("sprung").exists()
-
-
-def test_a_pickle_of_other_things_than_tensors_is_refused(tmp_path):
-    import torch
-
-    for content in ([1, 2], {"model": {"norm.weight": "text"}}, torch.ones(3)):
-        torch.save(content, tmp_path / "a.pth")
-        with pytest.raises(ValueError, match="The weights file is damaged, or holds"):
-            tiny(classes=3, weights=tmp_path / "a.pth")
-
-
-def test_a_file_that_may_not_be_read_is_named(exported, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(pathlib.Path, "open", refuse)
-    with pytest.raises(PermissionError, match=r"may not be read: weights='.*gmlp.safetensors'"):
-        tiny(classes=3, weights=exported[1])
-
-
-def test_a_missing_library_is_named_with_the_command_that_installs_it(exported, monkeypatch):
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(ImportError, match=r'pip install "keras_gimlp\[weights\]"'):
-        tiny(classes=3, weights=exported[1])

@@ -1,15 +1,15 @@
 """Text models, which need KerasHub. Imported as a whole, so that every preset finds its class."""
 
 from keras_gimlp.applications.text.aft_mlm import AFT_MLM as AFT_MLM
-from keras_gimlp.applications.text.aft_tasks import AFTMaskedLM as AFTMaskedLM
-from keras_gimlp.applications.text.aft_tasks import (
+from keras_gimlp.applications.text.aft_mlm import AFTMaskedLM as AFTMaskedLM
+from keras_gimlp.applications.text.aft_mlm import (
     AFTMaskedLMPreprocessor as AFTMaskedLMPreprocessor,
 )
-from keras_gimlp.applications.text.aft_tasks import AFTTextClassifier as AFTTextClassifier
-from keras_gimlp.applications.text.aft_tasks import (
+from keras_gimlp.applications.text.aft_mlm import AFTTextClassifier as AFTTextClassifier
+from keras_gimlp.applications.text.aft_mlm import (
     AFTTextClassifierPreprocessor as AFTTextClassifierPreprocessor,
 )
-from keras_gimlp.applications.text.aft_tasks import AFTTokenizer as AFTTokenizer
+from keras_gimlp.applications.text.aft_mlm import AFTTokenizer as AFTTokenizer
 from keras_gimlp.applications.text.gi_bert import giBERT as giBERT
 from keras_gimlp.applications.text.gi_bert import giBERT_Base as giBERT_Base
 from keras_gimlp.applications.text.gi_bert import giBERT_Large as giBERT_Large

@@ -5,20 +5,22 @@ import keras_hub
 
 from keras_gimlp.applications.common import (
     add_residual,
-    check_positive_integers,
     drop_path_rates,
 )
+from keras_gimlp.applications.text import gmlp_tasks
+from keras_gimlp.applications.text.hub_task import hub_tasks
 from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
 from keras_gimlp.backend.dense import Dense
-from keras_gimlp.backend.functional_model import CompiledWhole, Frugal
+from keras_gimlp.backend.functional_model import FunctionalModel
 from keras_gimlp.backend.layer_normalization import LayerNormalization
 from keras_gimlp.layers import AttentionFreeMixing
+from keras_gimlp.layers.arguments import check_positive_integers
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class AFT_MLM(CompiledWhole, Frugal, keras_hub.models.Backbone):
+class AFT_MLM(FunctionalModel, keras_hub.models.Backbone):
     """AFT as a text encoder, a Transformer whose attention is an `AttentionFreeMixing`.
 
         y = x + AttentionFreeMixing(LayerNorm(x))
@@ -172,3 +174,12 @@ def text_block(x, mask, mixing, ffn_dim, dropout, drop_path_rate, dtype, name):
     y = Dense(x.shape[-1], dtype=dtype, name=f"{name}_mlp_contract")(y)
     y = keras.layers.Dropout(dropout, dtype=dtype, name=f"{name}_mlp_dropout")(y)
     return add_residual(x, y, drop_path_rate, f"{name}_mlp", dtype=dtype)
+
+
+(
+    AFTTokenizer,
+    AFTTextClassifierPreprocessor,
+    AFTMaskedLMPreprocessor,
+    AFTTextClassifier,
+    AFTMaskedLM,
+) = hub_tasks(AFT_MLM, gmlp_tasks, "gMLP")

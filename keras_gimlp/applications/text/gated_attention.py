@@ -1,12 +1,15 @@
-"""Attention whose queries and keys are gated, around the attention layers of Keras and KerasHub.
+"""Attention whose queries and keys are gated, in encoder layers of KerasHub.
 
-It uses their private names; `tests/applications/text/test_gated_encoders.py` names the one that is
-missing.
+The projections are those of the built attention layer, found by the names that they have in saved
+files. `tests/test_private_names.py` says which private name of Keras or KerasHub is missing.
 """
+
+import math
 
 import keras
 from keras import ops
 
+from keras_gimlp.backend.pick import pick
 from keras_gimlp.layers import GateWithInhibition
 
 
@@ -31,8 +34,22 @@ class GatedAttention(keras.layers.Layer):
             gates=gate_query + gate_key, dtype=dtype, name="gate", **kwargs
         )
 
-    def gated(self, query, key, hidden, attention_mask):
-        """Multiplies projections, `(batch, tokens, heads, size)`, by the gates of `hidden`."""
+    @property
+    def parts(self):
+        """The sublayers of the attention."""
+        return self.attention._flatten_layers(include_self=False, recursive=False)
+
+    def part(self, name):
+        """Returns `"query"`, `"key"`, `"value"` or `"attention_output"`, dense layers."""
+        return next(layer for layer in self.parts if layer.name == name)
+
+    def dropouts(self):
+        """Returns the dropout layers of the attention, the last one for the shares of tokens."""
+        return [layer for layer in self.parts if isinstance(layer, keras.layers.Dropout)]
+
+    def project(self, hidden, attention_mask):
+        """Returns gated queries, gated keys, and values, `(batch, tokens, heads, size)`."""
+        query, key, value = (self.part(name)(hidden) for name in ("query", "key", "value"))
         # Whatever no token may attend to is padding.
         mask = None if attention_mask is None else ops.any(attention_mask, axis=-2)
         gates = iter(ops.split(self.gate(hidden, mask=mask), self.gate.gates, axis=-1))
@@ -40,26 +57,36 @@ class GatedAttention(keras.layers.Layer):
             query = query * ops.reshape(next(gates), ops.shape(query))
         if self.gate_key:
             key = key * ops.reshape(next(gates), ops.shape(key))
-        return query, key
+        return query, key, value
+
+    def mix(self, scores, value, attention_mask, training):
+        """Returns the values mixed by the softmax of the scores, `(batch, heads, to, from)`."""
+        shares = self.attention._masked_softmax(scores, attention_mask)
+        shares = self.dropouts()[-1](shares, training=training)
+        return ops.einsum("bhqk,bkhd->bqhd", shares, value)
 
 
 class GatedMultiHeadAttention(GatedAttention):
-    """Around `keras.layers.MultiHeadAttention`."""
+    """Multi-head attention, around `keras.layers.MultiHeadAttention`."""
 
     def call(self, query, value, attention_mask=None, training=None):
-        attention = self.attention
-        q, k = self.gated(
-            attention._query_dense(query), attention._key_dense(value), query, attention_mask
-        )
-        mask = attention._compute_attention_mask(query, value, attention_mask=attention_mask)
-        output, _ = attention._compute_attention(
-            q, k, attention._value_dense(value), mask, training
-        )
-        return attention._output_dense(output)
+        if attention_mask is not None:
+            attention_mask = ops.cast(attention_mask, "bool")
+        q, k, v = self.project(query, attention_mask)
+        if self.attention.dropout:
+            q = q * ops.cast(1 / math.sqrt(self.attention.key_dim), q.dtype)
+            scores = ops.einsum("bqhd,bkhd->bhqk", q, k)
+            y = self.mix(scores, v, attention_mask, training)
+        else:
+            mask = None if attention_mask is None else ops.expand_dims(attention_mask, 1)
+            y = ops.dot_product_attention(
+                q, k, v, mask=mask, flash_attention=keras.config.is_flash_attention_enabled()
+            )
+        return self.part("attention_output")(y)
 
 
 class GatedDisentangledAttention(GatedAttention):
-    """Around the attention of KerasHub's DeBERTaV3.
+    """The attention of DeBERTaV3, around KerasHub's.
 
     The gated queries and keys enter the terms between contents and positions too. The projections
     of the relative positions are not gated. They are the same for every example and are computed
@@ -68,16 +95,11 @@ class GatedDisentangledAttention(GatedAttention):
     """
 
     def call(self, inputs, rel_embeddings, attention_mask=None, training=None):
-        attention = self.attention
-        q, k = self.gated(
-            attention._query_dense(inputs), attention._key_dense(inputs), inputs, attention_mask
-        )
-        positions = attention._position_dropout_layer(rel_embeddings[:1], training=training)
+        q, k, v = self.project(inputs, attention_mask)
+        positions = self.dropouts()[0](rel_embeddings[:1], training=training)
         scores = ops.einsum("bqhd,bkhd->bhqk", q, k) + self.relative_scores(q, k, positions)
-        scores = attention._masked_softmax(scores * attention.scale_factor, attention_mask)
-        scores = attention._attn_dropout_layer(scores, training=training)
-        output = ops.einsum("bhqk,bkhd->bqhd", scores, attention._value_dense(inputs))
-        return attention._output_dense(ops.reshape(output, ops.shape(inputs)))
+        y = self.mix(scores * self.attention.scale_factor, v, attention_mask, training)
+        return self.part("attention_output")(ops.reshape(y, ops.shape(inputs)))
 
     def relative_scores(self, query, key, positions):
         """Returns the scores of contents with positions and of positions with contents.
@@ -90,14 +112,12 @@ class GatedDisentangledAttention(GatedAttention):
         Returns:
             `(batch, heads, tokens, tokens)`, to be scaled.
         """
-        attention = self.attention
-        position_query = attention._query_dense(positions)[0]  # (P, H, D)
-        position_key = attention._key_dense(positions)[0]
-        distances = attention._make_log_bucket_position(distances_of(ops.shape(query)[1]))
-        last = 2 * attention.bucket_size - 1
-        to_key, to_query = (
-            ops.clip(sign * distances + attention.bucket_size, 0, last) for sign in (1, -1)
-        )
+        size = self.attention.bucket_size
+        position_query = self.part("query")(positions)[0]  # (P, H, D)
+        position_key = self.part("key")(positions)[0]
+        tokens = ops.shape(query)[1]
+        distances = self.attention._make_log_bucket_position(distances_of(tokens))
+        to_key, to_query = (ops.clip(sign * distances + size, 0, 2 * size - 1) for sign in (1, -1))
         to_positions = ops.einsum("bqhd,phd->bhqp", query, position_key)
         from_positions = ops.einsum("bkhd,phd->bhkp", key, position_query)
         return pick(to_positions, to_key) + ops.swapaxes(pick(from_positions, to_query), -1, -2)
@@ -110,22 +130,10 @@ def distances_of(tokens):
     return ops.expand_dims(positions, 1) - ops.expand_dims(positions, 0)
 
 
-def pick(scores, indices):
-    """Returns `(batch, heads, N, N)` out of `(batch, heads, N, P)`, by indices `(N, N)`."""
-    indices = ops.broadcast_to(indices, (*ops.shape(scores)[:-1], ops.shape(indices)[-1]))
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # `take_along_axis` loses the shape of texts of any length.
-        return tf.gather(scores, indices, batch_dims=3)
-    return ops.take_along_axis(scores, indices, axis=-1)
-
-
 def add_gates(encoder_layer, wrapper, **kwargs):
     """Replaces the attention of a KerasHub encoder layer with a gated one around it."""
-    attention = encoder_layer._self_attention_layer
-    gated = wrapper(attention, dtype=encoder_layer.dtype_policy, **kwargs)
-    hidden_dim = encoder_layer._feedforward_output_dense.units
+    gated = wrapper(encoder_layer._self_attention_layer, dtype=encoder_layer.dtype_policy, **kwargs)
+    hidden_dim = gated.part("query").kernel.shape[0]
     with keras.name_scope(encoder_layer.name), keras.name_scope(gated.name):
         gated.gate.build((None, None, hidden_dim))
     gated.built = True

@@ -1,122 +1,55 @@
 """What giBERT, giRoBERTa and giDeBERTaV3 share: gates in an encoder of KerasHub."""
 
 import hashlib
-import inspect
 import json
 import pathlib
-import textwrap
 
 import keras
 from keras import ops
 
 from keras_gimlp.applications.text.gated_attention import add_gates
 from keras_gimlp.applications.text.pretrained import backbone_class, load_encoder
-from keras_gimlp.weights.fetching import needed
+from keras_gimlp.layers.arguments import check_optional_integers
+from keras_gimlp.weights.files import needed, printable, read_safetensors
 from keras_gimlp.weights.loading import fill
-from keras_gimlp.weights.messages import printable
-from keras_gimlp.weights.published_file import read_safetensors
 
-DESCRIPTION = """\
-        i = GELU(h W_g + b_g);  s = i W_i + b_i;  g = GELU(s - inhibition * max s) + 1
-        query = g_q * (h W_q + b_q);  key = g_k * (h W_k + b_k)
-
-    The gates start at 1, which leaves the outputs of a pretrained encoder unchanged. The model is a
-    `keras_hub.models.Backbone` and works with KerasHub's tokenizers, preprocessors and tasks.
-
-    Args:
-{arguments}
-
-    Raises:
-        ValueError: If the preset is of another architecture, sizes are missing without a preset, or
-            an argument is out of its range.
-
-"""
-ARGUMENTS = {
-    "weights": "A preset that gives the sizes and the weights of the encoder: the name of a "
-    'KerasHub preset, a Hugging Face handle (`"hf://..."`), or a folder saved by either library. '
-    "`None` requires the sizes. Defaults to `None`.",
-    "vocabulary_size": "Integer, number of tokens in the vocabulary.",
-    "num_layers": "Integer, number of transformer layers.",
-    "num_heads": "Integer, number of attention heads; must divide `hidden_dim`.",
-    "hidden_dim": "Integer, channels of a token.",
-    "intermediate_dim": "Integer, hidden units of the feed-forward networks.",
-    "dropout": "Float, dropout rate.",
-    "max_sequence_length": "Integer, maximum tokens per example.",
-    "num_segments": "Integer, number of segment ids.",
-    "bucket_size": "Integer, number of buckets of relative positions in each direction.",
-    "inhibition": "Float in [0, 1], fraction of the maximum that a gate subtracts. Defaults to "
-    "0.3.",
-    "gate_query": "Whether the queries are gated. Defaults to `True`.",
-    "gate_key": "Whether the keys are gated. Defaults to `True`.",
-    "gated_layers": "Integer, how many layers are gated, counted from the last one. Defaults to "
-    "`None`, all of them.",
-    "scope": '`"example"`, `"token"` or `"batch"`, what the maximum is taken over; see '
-    '`keras_gimlp.layers.Inhibition`. Defaults to `"example"`.',
-    "activation": 'Activation in the gates, a name or a function. With `"relu"`, whose gradient at 0 '
-    "is 0, new gates stay 1 for ever unless their weights are set to others than zeros. Defaults to "
-    '`"gelu"`.',
-    "rank": "Integer, channels of `i`, for low-rank gates. Defaults to `None`, `hidden_dim`.",
-    "trainable": '`True`, `False`, or `"gates"` to train only the gates and what is built on top '
-    "of the model. Defaults to `True`.",
-    "dtype": "Precision, as for every Keras layer.",
-    "name": "Name of the model, as for every Keras model.",
-}
+# The arguments of KerasHub's backbones that give their sizes.
+REQUIRED = ("vocabulary_size", "num_layers", "num_heads", "hidden_dim", "intermediate_dim")
+SIZES = (*REQUIRED, "dropout", "max_sequence_length", "num_segments", "bucket_size")
 
 
 class GatedEncoder:
     """Mixed into a KerasHub backbone, multiplies its queries and keys by gates with inhibition.
 
     A class that mixes it in names the plain backbone (`plain_cls`) and the layer around its
-    attention (`attention_cls`). Its signature and the description of its arguments are made from
-    those of the plain backbone and of the constructor below.
+    attention (`attention_cls`), and gives the sizes of the backbone to the constructor below.
     """
 
     plain_cls = None
     attention_cls = None
 
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if "__init__" in vars(cls):
-            return
-        signature = signature_of(cls.plain_cls)
-
-        def init(self, *args, **kwargs):
-            try:
-                signature.bind(self, *args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{cls.__name__}() {error}") from None
-            super(cls, self).__init__(*args, **kwargs)
-
-        init.__name__, init.__signature__ = "__init__", signature
-        cls.__init__ = init
-        if "plain_cls" in vars(cls) and cls.__doc__:
-            summary, *sections = cls.__doc__.partition("    Call arguments:")
-            cls.__doc__ = "".join([summary, described(cls.plain_cls, signature), *sections])
-
     def __init__(
         self,
-        weights=None,
+        weights,
         *,
-        inhibition=0.3,
-        gate_query=True,
-        gate_key=True,
-        gated_layers=None,
-        scope="example",
-        activation="gelu",
-        rank=None,
-        trainable=True,
-        dtype=None,
-        name=None,
+        inhibition,
+        gate_query,
+        gate_key,
+        gated_layers,
+        scope,
+        activation,
+        rank,
+        trainable,
+        dtype,
+        name,
         **sizes,
     ):
         sizes = {size: value for size, value in sizes.items() if value is not None}
-        parameters = sizes_of(self.plain_cls)
         plain = None
         if weights is not None:
             plain = load_encoder(weights, self.plain_cls)
-            sizes = {size: plain.get_config()[size] for size in parameters} | sizes
-        required = [size for size, p in parameters.items() if p.default is p.empty]
-        missing = [size for size in required if size not in sizes]
+            sizes = sizes_of(plain) | sizes
+        missing = [size for size in REQUIRED if size not in sizes]
         if missing:
             raise ValueError(
                 f"`{type(self).__name__}` needs `weights`, or its sizes. Missing: "
@@ -128,10 +61,11 @@ class GatedEncoder:
                 f"gate_query={gate_query}, gate_key={gate_key}"
             )
         depth = sizes["num_layers"]
-        if gated_layers is not None and not 1 <= gated_layers <= depth:
+        check_optional_integers(gated_layers=gated_layers, rank=rank)
+        if gated_layers is not None and gated_layers > depth:
             raise ValueError(
-                f"`gated_layers` must be None for all layers, or the number of the last layers to "
-                f"gate, 1 to {depth}. Received: gated_layers={gated_layers}"
+                "`gated_layers` must be at most `num_layers`. Received: "
+                f"gated_layers={gated_layers}, num_layers={depth}"
             )
         if trainable not in (True, False, "gates"):
             raise ValueError(
@@ -267,41 +201,15 @@ class GatedEncoder:
                 the preset. Defaults to `True`.
             **kwargs: Arguments of the class, which replace those of the preset.
         """
-        found = backbone_class(preset)
-        if found is not None and issubclass(found, cls):
+        saved_cls = backbone_class(preset)
+        if saved_cls is not None and issubclass(saved_cls, cls):
             return super().from_preset(preset, load_weights=load_weights, **kwargs)
         if load_weights:
             return cls(weights=preset, **kwargs)
-        theirs = load_encoder(preset, cls.plain_cls, load_weights=False).get_config()
-        return cls(**({size: theirs[size] for size in sizes_of(cls.plain_cls)} | kwargs))
+        return cls(**sizes_of(load_encoder(preset, cls.plain_cls, load_weights=False)) | kwargs)
 
 
-def sizes_of(plain_cls):
-    """Returns the parameters of a KerasHub backbone that describe its architecture, by name."""
-    parameters = inspect.signature(plain_cls.__init__).parameters
-    return {
-        name: p
-        for name, p in parameters.items()
-        if name not in ("self", "dtype") and p.kind is not p.VAR_KEYWORD
-    }
-
-
-def signature_of(plain_cls):
-    """Returns the signature of a gated encoder: `weights`, the sizes, and the rest."""
-    own, weights, *gates, _ = inspect.signature(GatedEncoder.__init__).parameters.values()
-    sizes = [p.replace(kind=p.KEYWORD_ONLY, default=None) for p in sizes_of(plain_cls).values()]
-    return inspect.Signature([own, weights, *sizes, *gates])
-
-
-def described(plain_cls, signature):
-    """Returns what the docstrings of all gated encoders say: the gates and the arguments."""
-    defaults = {name: p.default for name, p in sizes_of(plain_cls).items()}
-    lines = []
-    for name in list(signature.parameters)[1:]:
-        line = f"{name}: {ARGUMENTS[name]}"
-        if defaults.get(name, inspect.Parameter.empty) is not inspect.Parameter.empty:
-            line += f" Defaults to the preset's, or {defaults[name]}."
-        lines += textwrap.wrap(
-            line, 100, initial_indent=" " * 8, subsequent_indent=" " * 12, break_on_hyphens=False
-        )
-    return DESCRIPTION.format(arguments="\n".join(lines))
+def sizes_of(backbone):
+    """Returns the sizes of a KerasHub backbone, by argument."""
+    config = backbone.get_config()
+    return {size: config[size] for size in SIZES if size in config}

@@ -5,21 +5,21 @@ import keras_hub
 
 from keras_gimlp.applications.common import (
     add_residual,
-    check_positive_integers,
     drop_path_rates,
     variant,
 )
 from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
 from keras_gimlp.backend.dense import Dense
-from keras_gimlp.backend.functional_model import CompiledWhole, Frugal
+from keras_gimlp.backend.functional_model import FunctionalModel
 from keras_gimlp.backend.layer_normalization import LayerNormalization
 from keras_gimlp.layers import SpatialGatingUnit, TinyAttention
+from keras_gimlp.layers.arguments import check_positive_integers
 
 EPSILON = 1e-6  # of the layer normalizations; the paper gives none, timm's gMLP-S has this one
 
 
 @keras.saving.register_keras_serializable(package="keras_gimlp")
-class gMLP_MLM(CompiledWhole, Frugal, keras_hub.models.Backbone):
+class gMLP_MLM(FunctionalModel, keras_hub.models.Backbone):
     """gMLP as a text encoder, or aMLP where `attention_dim` is given.
 
     Every block expands the channels, lets a `SpatialGatingUnit` mix the tokens, and contracts the

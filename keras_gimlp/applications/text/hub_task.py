@@ -1,4 +1,4 @@
-"""What makes a KerasHub task one of ours, and the tasks of KerasHub on the gated encoders."""
+"""What our KerasHub tasks share, and tasks of one encoder made for another."""
 
 import functools
 import json
@@ -12,20 +12,19 @@ class HubTask:
     """Mixed into a KerasHub task, adds what our tasks share.
 
     * Logits and losses keep their digits under mixed precision: the head computes in float32.
-    * Only what the loss can reach is trained. The encoder stays as it is: what one head does not
-      train, another on the same encoder does.
+    * Only variables that the loss can reach are trained. The encoder itself stays as it is: another
+      head on it may train the others.
     * A saved task is loaded compiled.
     * A preset is loaded in the current precision, whatever it was saved in.
     """
 
     # The output of the encoder that the head takes, where the encoder has several.
     encoder_output = None
-    # The attribute with the layer that makes the logits, where it is KerasHub's.
+    # The attribute that KerasHub gives the layer of the logits, before it is built.
     logits_layer = None
 
     def __setattr__(self, name, value):
         if name == self.logits_layer:
-            # It is not built yet, and would compute with the precision of the encoder.
             value.dtype_policy = logits_dtype(self.backbone)
         super().__setattr__(name, value)
 
@@ -93,42 +92,47 @@ def forget_mixed_precision(preset_dir):
         path.write_text(json.dumps(config, indent=4))
 
 
-def hub_tasks(backbone_cls):
-    """Makes KerasHub's tasks of the plain encoder fit a gated one.
+def hub_tasks(backbone_cls, theirs, family, package="keras_gimlp"):
+    """Makes the tasks of another encoder fit `backbone_cls`.
 
     KerasHub finds the tokenizer, preprocessor and task of a preset by the class of its backbone.
 
     Args:
-        backbone_cls: A `GatedEncoder`. The classes get its name, and live in its module.
+        backbone_cls: Class of the encoder. The tasks get its name, without `_MLM`, and live in its
+            module.
+        theirs: Module of the tasks that ours are subclasses of.
+        family: String, what their names start with.
+        package: Name under which Keras registers ours. Defaults to `"keras_gimlp"`.
 
     Returns:
-        Five classes, registered with Keras: tokenizer, preprocessor for classification,
-        preprocessor for masked language modeling, text classifier, masked language model.
+        Five classes: tokenizer, preprocessor for classification, preprocessor for masked language
+        modeling, text classifier, masked language model.
     """
-    family = backbone_cls.plain_cls.__name__.removesuffix("Backbone")
+    register = keras.saving.register_keras_serializable(package=package)
+    of_keras_hub = theirs is keras_hub.models
 
-    def made(kind, *mixins, **attributes):
-        theirs = getattr(keras_hub.models, family + kind)
-        name = backbone_cls.__name__ + kind
+    def made(kind, **attributes):
+        base = getattr(theirs, family + kind)
+        task = issubclass(base, keras_hub.models.Task)
+        bases = (HubTask, base) if task and of_keras_hub else (base,)
+        name = backbone_cls.__name__.removesuffix("_MLM") + kind
+        described = ("keras_hub.models." if of_keras_hub else "") + base.__name__
         attributes |= {
-            "__doc__": f"`keras_hub.models.{theirs.__name__}` for `{backbone_cls.__name__}`.",
+            "__doc__": f"`{described}` for `{backbone_cls.__name__}`.",
             "__module__": backbone_cls.__module__,
             "__qualname__": name,
             "backbone_cls": backbone_cls,
         }
-        register = keras.saving.register_keras_serializable(package="keras_gimlp")
-        return register(type(name, (*mixins, theirs), attributes))
+        return register(type(name, bases, attributes))
 
     tokenizer = made("Tokenizer")
     classifier_preprocessor = made("TextClassifierPreprocessor", tokenizer_cls=tokenizer)
     masked_lm_preprocessor = made("MaskedLMPreprocessor", tokenizer_cls=tokenizer)
     classifier = made(
-        *("TextClassifier", HubTask),
-        preprocessor_cls=classifier_preprocessor,
-        logits_layer="output_dense",
+        "TextClassifier", preprocessor_cls=classifier_preprocessor, logits_layer="output_dense"
     )
     masked_lm = made(
-        *("MaskedLM", HubTask),
+        "MaskedLM",
         preprocessor_cls=masked_lm_preprocessor,
         logits_layer="masked_lm_head",
         encoder_output="sequence_output",

@@ -10,10 +10,10 @@ import pathlib
 import keras_hub
 from keras_hub.src.utils.preset_utils import KerasPresetLoader, get_preset_loader
 
-from keras_gimlp.weights.correspondence import MATRIX, VECTOR, Layout, dense, norm
-from keras_gimlp.weights.fetching import HUB, needed
+from keras_gimlp.weights.catalogue import HUB
+from keras_gimlp.weights.files import needed, read_pth, read_safetensors
 from keras_gimlp.weights.loading import fill
-from keras_gimlp.weights.published_file import read_pth, read_safetensors
+from keras_gimlp.weights.names import MATRIX, VECTOR, Layout, dense, norm
 
 # The files of a folder that may hold weights.
 WEIGHTS = ("*.safetensors", "pytorch_model.bin")

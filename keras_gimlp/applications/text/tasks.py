@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_gimlp.applications.text.hub_task import HubTask, logits_dtype
 from keras_gimlp.applications.text.pretrained import load_task
+from keras_gimlp.layers.arguments import check_positive_integers
 
 
 class TextTask(HubTask, keras_hub.models.Task):
@@ -308,5 +309,6 @@ def pooled(backbone, inputs):
 
 
 def at_least(name, value, least):
+    check_positive_integers(**{name: value})
     if value < least:
         raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value}")

@@ -12,6 +12,7 @@ from keras_gimlp import applications
 from keras_gimlp.counting import count_macs
 from tests import reference
 from tests.conftest import mostly_once, once
+from tests.descriptions import refuses_other_integers
 from tests.families import run
 from tests.test_package import run_examples
 from tests.training import unmoved
@@ -442,10 +443,8 @@ def test_examples_in_docstrings_run(name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth": 0}, "`depth` must be a positive integer. Received: depth=0"),
         ({"sequence_length": None}, "`sequence_length` must be a positive integer"),
         ({"ffn_dim": 13}, "must be even"),
-        ({"attention_dim": 0}, "`attention_dim` must be a positive integer"),
         ({"spatial": "circulant"}, "`spatial` must be"),
         ({"form": "sum"}, "`form` must be"),
         ({"drop_path_rate": 1.0}, "`drop_path_rate` must be in \\[0, 1\\)"),
@@ -454,6 +453,11 @@ def test_examples_in_docstrings_run(name):
 def test_wrong_arguments_are_refused_in_one_sentence(arguments, message):
     with pytest.raises(ValueError, match=message):
         applications.gMLP_MLM(**(SIZES | arguments))
+
+
+@once
+def test_every_integer_must_be_positive_and_no_boolean():
+    refuses_other_integers(applications.gMLP_MLM, SIZES | {"attention_dim": 4})
 
 
 @once
@@ -519,7 +523,7 @@ def test_a_compiled_model_is_one_graph_and_runs_without_its_layers(attention_dim
     with torch.no_grad():
         for tokens in (6, 8, 5, 1):
             x = {name: torch.tensor(value) for name, value in texts(tokens).items()}
-            found, recorded = compiled(x), len(calls)
+            outputs, recorded = compiled(x), len(calls)
             compiled(x)
             assert len(calls) == recorded
-            np.testing.assert_allclose(found, model(x), rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(outputs, model(x), rtol=1e-4, atol=1e-4)

@@ -1,10 +1,13 @@
+"""A model that torch.compile takes as one operation computes and learns the same."""
+
 import functools
 
 import keras
 import numpy as np
 import pytest
 
-from keras_gimlp.backend.functional_model import is_pure
+from keras_gimlp.backend.drop_path import DropPath
+from keras_gimlp.backend.functional_model import ImageModel, only_computes
 from tests.families import EVERY_FAMILY, images, tiny
 
 pytestmark = [
@@ -51,9 +54,9 @@ def test_it_computes_and_learns_the_same(family, policy):
     model.layers[-2].trainable = False
     tolerance = {"rtol": 1e-4, "atol": 1e-6} if policy == "float32" else {"rtol": 0.1, "atol": 0.02}
     outputs, expected = gradients(model, lambda x: model(x, training=True), x)
-    found_outputs, found = gradients(model, compiled(model), x)
-    np.testing.assert_allclose(found_outputs, outputs, **tolerance)
-    for weight, ours, theirs in zip(model.weights, found, expected, strict=True):
+    same_outputs, learned = gradients(model, compiled(model), x)
+    np.testing.assert_allclose(same_outputs, outputs, **tolerance)
+    for weight, ours, theirs in zip(model.weights, learned, expected, strict=True):
         assert (ours is None) == (theirs is None) == (not weight.trainable), weight.path
         if ours is not None:
             np.testing.assert_allclose(ours, theirs, err_msg=weight.path, **tolerance)
@@ -66,8 +69,8 @@ def test_mixed_precision_casts_what_each_layer_casts(rng):
     for weight in model.weights:
         weight.assign_add(rng.normal(size=weight.shape))
     # With this backend, the functions are called instead of the recorded operations.
-    found = compiled(model, backend="eager")(x).detach()
-    np.testing.assert_array_equal(found, model(x, training=True).detach())
+    outputs = compiled(model, backend="eager")(x).detach()
+    np.testing.assert_array_equal(outputs, model(x, training=True).detach())
 
 
 def test_blocks_are_dropped_anew_in_each_call():
@@ -148,18 +151,31 @@ def test_a_layer_that_keeps_state_is_called_in_each_step():
     assert int(changed.layers[1].calls.value) == 3
 
 
+class UserLayer(keras.layers.Layer):
+    """Could do anything beside what it computes."""
+
+    def call(self, inputs):
+        return inputs + 0.0
+
+
 @pytest.mark.parametrize(
-    ("layer", "pure"),
+    ("layer", "recorded"),
     [
         (keras.layers.Dropout(0.1), True),
         (keras.layers.Dropout(0.1, seed=1), False),
-        (keras.layers.Dropout(0.1, noise_shape=(None, 1)), False),
+        (keras.layers.Dropout(0.1, noise_shape=(None, 1, 1, 1)), False),
+        (DropPath(0.1, noise_shape=(None, 1, 1, 1)), True),
+        (keras.layers.GaussianNoise(0.1), False),
         (keras.layers.Conv2D(1, 1), True),
         (keras.layers.Conv2D(1, 1, activity_regularizer="l2"), False),
+        (keras.layers.ActivityRegularization(), False),
+        (keras.layers.UpSampling2D(), True),
         (keras.layers.BatchNormalization(), False),
         (Counter(), False),
+        (UserLayer(), False),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
-def test_what_is_pure(layer, pure):
-    assert is_pure(layer) == pure
+def test_a_model_is_recorded_if_no_layer_does_more_than_compute(layer, recorded):
+    inputs = keras.Input((4, 4, 3))
+    assert only_computes(ImageModel(inputs, layer(inputs))) == recorded
