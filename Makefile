@@ -1,4 +1,7 @@
 # make demo            trains a small gMLP on handwritten digits; BACKEND=jax or torch does it there
+# make check           for the loop of a developer, in about three minutes, on JAX; BACKEND=torch or tensorflow there:
+#                      formulas of the layers, models, weights and files, and short runs of the recipes. It
+#                      leaves out what starts Python anew, what takes many seconds, and the studies
 # make test            the whole test suite on TensorFlow, JAX and PyTorch; BACKENDS=jax on one. Leaves a report
 #                      of each in runs/, of which python -m tests.support_matrix makes a table
 # make benchmark       measures a few models beside timm's; ARGS="--config gmlp" more of them
@@ -11,11 +14,12 @@
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: demo test benchmark package docs lint format clean
+.PHONY: demo check test benchmark package docs lint format clean
 
 PYTHON ?= python3
 BACKEND ?= tensorflow
 BACKENDS ?= tensorflow jax torch
+PYTEST = .venv-test/bin/python -m pytest --numprocesses auto --dist worksteal --durations 15
 ARGS ?=
 DEMO = runs/demo-$(BACKEND)
 BENCHMARK = runs/benchmark-$(shell date +%Y%m%d-%H%M%S)
@@ -26,11 +30,17 @@ demo: .venv/installed-$(BACKEND)
 	rm -rf $(DEMO)
 	KERAS_BACKEND=$(BACKEND) .venv/bin/python -m recipes.image_classification --run_dir $(DEMO) $(ARGS)
 
+# What JAX compiled in one check, it has in the next one.
+check: BACKEND = jax
+check: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.venv-test/jax
+check: .venv-test/installed
+	KERAS_BACKEND=$(BACKEND) $(PYTEST) -m "not process and not slow" --ignore tests/studies $(ARGS)
+
 test: .venv-test/installed
 	status=0; report=""; \
 	for backend in $(BACKENDS); do \
 	    log=$$(mktemp); \
-	    KERAS_BACKEND=$$backend .venv-test/bin/python -m pytest --numprocesses auto --dist worksteal --junitxml runs/tests-$$backend.xml $(ARGS) 2>&1 | tee $$log || status=1; \
+	    KERAS_BACKEND=$$backend $(PYTEST) --junitxml runs/tests-$$backend.xml $(ARGS) 2>&1 | tee $$log || status=1; \
 	    report+="$$(printf '%-10s' $$backend) $$(tail -n 1 $$log)"$$'\n'; \
 	    rm $$log; \
 	done; \
@@ -53,7 +63,7 @@ package: .venv-package/installed
 	for folder in tests recipes studies docs; do diff -r -x __pycache__ -x _build $$folder $(PACKAGE)/$$folder; done
 	diff -r -x __pycache__ keras_gimlp $(PACKAGE)/.venv/lib/python*/site-packages/keras_gimlp
 	cd $(PACKAGE); env -u PYTHONPATH KERAS_BACKEND=jax .venv/bin/python -m pytest $(ARGS) \
-	    tests/test_package.py tests/weights/test_keras_files.py -k "not (tab_completion or type_checkers or docstring_with)"
+	    tests/test_package.py tests/weights/test_loading.py -k "not (tab_completion or type_checkers or docstring_with)"
 
 # The pages import the recipes too. What one compiles with JAX, the next ones have.
 docs: export KERAS_BACKEND = jax

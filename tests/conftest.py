@@ -35,17 +35,42 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 # To compile a small model by XLA takes TensorFlow longer than the test that trains it. One test a
 # family does, and those of the layers.
 JIT = False if keras.backend.backend() == "tensorflow" else "auto"
-# For tests in which the backend has no part: they run on one.
+# For tests in which the backend has no part: they run on one, whole files by `pytestmark = once`,
+# of which `everywhere` excepts the tests that do compute with it.
 once = pytest.mark.backends("jax")
+everywhere = pytest.mark.backends("tensorflow", "jax", "torch")
+# For cases of a test for which other cases stand.
+MORE = [once, pytest.mark.slow]
 tests_done = itertools.count(1)
 
 
+def mostly_once(cases, *everywhere):
+    """Returns the cases of a test, of which those in `everywhere` stand for the others.
+
+    These run on every backend, the others on one, and not in `make check`.
+    """
+
+    def marked(case):
+        values = case if isinstance(case, tuple) else (case,)
+        return pytest.param(*values, marks=[] if case in everywhere else MORE)
+
+    return [marked(case) for case in cases]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--matrix", action="store_true", help="run the tests marked matrix too")
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leaves out the tests that are about other backends."""
+    """Leaves out the tests that are about other backends, and those of a whole matrix."""
 
     def applies(item):
-        mark = item.get_closest_marker("backends")
-        return mark is None or keras.backend.backend() in mark.args
+        if item.get_closest_marker("matrix") and not config.getoption("--matrix"):
+            return False
+        # Those of the test and of its case; otherwise that of its file.
+        marks = [mark for mark in item.own_markers if mark.name == "backends"]
+        marks = marks or [*item.iter_markers("backends")][:1]
+        return all(keras.backend.backend() in mark.args for mark in marks)
 
     config.hook.pytest_deselected(items=[item for item in items if not applies(item)])
     items[:] = filter(applies, items)
@@ -71,6 +96,14 @@ def fresh_state():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def without_values():
+    """Variables get a shape and no value: the largest model alone would take 4 GB."""
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    keras.utils.clear_session(free_memory=False)  # or the next scope would fill them
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications
+from tests.conftest import MORE, mostly_once
 
 PATCHES = {"input_shape": (8, 8, 3), "depth": 2, "dim": 8, "patch_size": 4}
 STAGES = {"depths": (1, 2), "dims": (8, 12), "mlp_ratios": (2, 2), "stem_size": 3}
@@ -27,6 +28,29 @@ FAMILIES = {
     ),
 }
 EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
+# One family for each way to compute: tokens, stages of maps, one map. For facts about the code
+# that all families share, these stand for the others on all backends but one.
+PATHS = ("aMLP", "giCycleMLP", "AFT-conv")
+EVERY_PATH = pytest.mark.parametrize("family", mostly_once(FAMILIES, *PATHS))
+
+
+def families_and(names, ways):
+    """Parametrizes a test by each way with the families in `PATHS`, and the first with the others.
+
+    Args:
+        names: String, the names of what a way consists of, as for `pytest.mark.parametrize`.
+        ways: List of values, or of tuples of values.
+    """
+    cases = [
+        pytest.param(
+            family,
+            *(way if isinstance(way, tuple) else (way,)),
+            marks=[] if family in PATHS else MORE,
+        )
+        for family in FAMILIES
+        for way in (ways if family in PATHS else ways[:1])
+    ]
+    return pytest.mark.parametrize(f"family, {names}", cases)
 
 
 def tiny(family="gMLP", **kwargs):

@@ -194,6 +194,7 @@ def test_every_rule_for_a_part_is_for_a_part_that_some_model_has():
     assert not unused
 
 
+@pytest.mark.slow
 @on_jax
 @pytest.mark.parametrize(
     "size",
@@ -217,6 +218,7 @@ def test_eight_devices_can_share_the_published_sizes(size):
 # Training
 
 
+@pytest.mark.slow
 @on_jax
 @TRAINED_FAMILIES
 def test_devices_that_share_a_model_train_it_like_one_device(family):
@@ -233,6 +235,7 @@ def test_devices_that_share_a_model_train_it_like_one_device(family):
         )
 
 
+@pytest.mark.slow
 @on_jax
 @TRAINED_FAMILIES
 def test_weights_stay_shared_while_they_are_trained(family):
@@ -243,6 +246,7 @@ def test_weights_stay_shared_while_they_are_trained(family):
     assert moments == [shape for shape in shapes for _ in range(2)]
 
 
+@pytest.mark.slow
 @on_jax
 @TRAINED_FAMILIES
 def test_a_shared_model_that_was_saved_loads_on_one_device_and_predicts_the_same(family, tmp_path):

@@ -17,6 +17,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from keras import ops
 
 from keras_gimlp import applications
+from tests.conftest import once
 from tests.families import FAMILIES, images, run, tiny
 from tests.test_package import other_backend, python
 from tests.test_saved_files import SAVED, TEXTS, VALUES, assert_equal, feed
@@ -24,6 +25,8 @@ from tests.test_saved_files import SAVED, TEXTS, VALUES, assert_equal, feed
 NAME = "me/mine"
 HANDLE = f"hf://{NAME}"
 pytestmark = [
+    once,
+    pytest.mark.slow,
     # As in `test_saved_files`.
     pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -130,6 +133,7 @@ def test_an_uploaded_preset_is_whole_on_the_hub(preset, task, hub, tmp_path):
         np.testing.assert_array_equal(*map(ops.convert_to_numpy, (got, value)))
 
 
+@pytest.mark.process
 def test_a_new_process_on_another_backend_loads_both_kinds(hub, tmp_path):
     tiny("giCycleMLP", classes=3).save(HANDLE)
     x = images(2, 8, 8, 3)

@@ -17,8 +17,10 @@ import keras_gimlp
 from keras_gimlp import applications
 from keras_gimlp.weights import find, list_weights
 from tests import signatures
-from tests.conftest import ROOT, once
+from tests.conftest import ROOT, everywhere, once
 from tests.families import images, tiny
+
+pytestmark = once
 
 WITH_EXAMPLES = [value for value in vars(keras_gimlp.layers).values() if callable(value)]
 WITH_EXAMPLES += [applications.gMLP, applications.CycleMLP, applications.MLPMixer]
@@ -54,6 +56,8 @@ def run_examples(text):
         exec("\n".join(line[indent:] for line in lines), namespace)
 
 
+@everywhere
+@pytest.mark.process
 def test_importing_loads_no_other_backend_and_no_recipe_library():
     # Keras itself imports TensorFlow where it is installed, so it is made impossible to find.
     optional = {"tensorflow", "keras_hub", "keras_nlp", "tensorflow_datasets", "sklearn", "tyro"}
@@ -67,7 +71,7 @@ def test_importing_loads_no_other_backend_and_no_recipe_library():
     )
 
 
-@once
+@pytest.mark.process
 def test_image_models_are_built_without_docstrings():
     python(
         "import subprocess, sys\n"
@@ -76,7 +80,7 @@ def test_image_models_are_built_without_docstrings():
     )
 
 
-@once
+@pytest.mark.process
 def test_text_models_name_the_extra_that_they_need():
     python(
         "import sys\n"
@@ -163,6 +167,7 @@ def test_what_is_cited_is_this_version():
     assert re.findall(r"^version: (.*)$", citation, re.MULTILINE) == [keras_gimlp.__version__]
 
 
+@pytest.mark.process
 def test_a_model_saved_here_predicts_the_same_on_another_backend(tmp_path):
     model = tiny(classes=3, attention_dim=4, drop_path_rate=0.1)
     x = images(4, 8, 8, 3)
@@ -193,6 +198,7 @@ def test_every_argument_of_a_model_is_described():
                 assert f"\n        {name}: " in builder.__doc__, (builder, name)
 
 
+@pytest.mark.slow
 def test_examples_in_docstrings_and_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # The README sets it: afterwards it is as before.

@@ -12,7 +12,7 @@ from keras_gimlp import applications, rematerialize
 from keras_gimlp.backend.dense import Dense
 from keras_gimlp.families import block_of, blocks_of
 from keras_gimlp.rematerialization import Recomputed
-from tests.conftest import JIT
+from tests.conftest import JIT, once
 from tests.families import EVERY_FAMILY, images, tiny
 
 TEXT = {"vocabulary_size": 12, "num_layers": 2, "num_heads": 2, "hidden_dim": 8}
@@ -52,6 +52,7 @@ def test_image_models_train_the_same(family):
     assert_trains_the_same(plain, remat, images(2, 8, 8, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "sizes"),
     [
@@ -84,6 +85,7 @@ def test_it_compiles_just_in_time():
     assert_trains_the_same(plain, remat, images(2, 8, 8, 3), jit_compile=True)
 
 
+@once
 @EVERY_FAMILY
 def test_every_family_has_its_blocks(family):
     model = tiny(family, include_top=False)
@@ -97,6 +99,7 @@ def test_every_family_has_its_blocks(family):
     assert trained + sum(layer.count_params() for layer in rest) == model.count_params()
 
 
+@pytest.mark.slow
 def test_layers_keep_their_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     plain, remat = twins(lambda: tiny("giCycleMLP", include_top=False))
@@ -151,6 +154,7 @@ def test_the_saved_model_is_a_plain_one(tmp_path):
     )
 
 
+@once
 def test_a_model_without_blocks_is_refused():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=re.escape("`model` must be a functional model with")):

@@ -83,6 +83,7 @@ def test_saved_layers_compute_the_same():
     assert_equal(keras.saving.load_model(SAVED / "layers.keras")(VALUES["tokens"]), "layers")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["giBERT", "giRoBERTa", "giDeBERTaV3"])
 def test_a_preset_of_a_gated_classifier_predicts_the_same(family):
     preset = SAVED / f"{family}_classifier"

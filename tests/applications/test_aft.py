@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_gimlp import applications
 from tests import reference
+from tests.conftest import once
 from tests.families import images, run, tiny
 
 CONV = {"form": "conv", "num_heads": 2, "kernel_size": 3}
@@ -118,6 +119,7 @@ def test_simple_has_no_position_biases():
     assert not [v.path for v in model.weights if "bias_" in v.path]
 
 
+@once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -135,6 +137,7 @@ def test_wrong_arguments_are_refused_in_one_sentence(arguments, message):
         tiny("AFT", **arguments)
 
 
+@once
 def test_names_of_the_sizes_have_the_heads_and_the_kernel():
     for name in applications.list_models("AFT_Conv*"):
         heads, kernel = map(int, name.split("_")[-2:])

@@ -11,9 +11,9 @@ from keras import ops
 
 from keras_gimlp import applications
 from keras_gimlp.counting import count_macs
-from tests.conftest import JIT, once
+from tests.conftest import JIT, mostly_once, once
 from tests.descriptions import refuses_other_integers
-from tests.families import EVERY_FAMILY, FAMILIES, images, run, tiny
+from tests.families import EVERY_FAMILY, EVERY_PATH, FAMILIES, families_and, images, run, tiny
 from tests.training import unmoved
 
 # Parameters, multiply-accumulates, and the digits to which these are published, per model.
@@ -55,23 +55,14 @@ PUBLISHED = {
 }
 
 
-@pytest.fixture
-def no_random_numbers(monkeypatch):
-    """Lets large models start at zero, which takes no time."""
-    for name in ("VarianceScaling", "RandomNormal", "TruncatedNormal"):
-        monkeypatch.setattr(
-            getattr(keras.initializers, name),
-            "__call__",
-            lambda self, shape, dtype=None, **kwargs: ops.zeros(shape, dtype),
-        )
-
-
+@once
 def test_every_model_has_its_published_size_tested():
     assert list(PUBLISHED) == applications.list_models(kind="image")
 
 
 @once
-@pytest.mark.usefixtures("no_random_numbers")
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_values")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_and_macs_are_the_published_ones(name):
     parameters, macs, digit = PUBLISHED[name]
@@ -85,6 +76,7 @@ def test_parameters_and_macs_are_the_published_ones(name):
 # Arguments
 
 
+@once
 def test_every_builder_has_the_arguments_of_keras_applications():
     theirs = list(inspect.signature(keras.applications.ResNet50).parameters)
     builders = ("gMLP", "CycleMLP", "MLPMixer", "ResMLP", "AFT")
@@ -94,6 +86,7 @@ def test_every_builder_has_the_arguments_of_keras_applications():
         assert common == theirs
 
 
+@once
 def test_variant_is_a_row_of_the_table_that_can_be_overridden():
     model = applications.gMLP_S(depth=2, classes=7, patch_size=32, name="mine")
     assert model.output_shape == (None, 7)
@@ -102,6 +95,7 @@ def test_variant_is_a_row_of_the_table_that_can_be_overridden():
     assert not any(layer.name.startswith("block2") for layer in model.layers)
 
 
+@once
 def test_help_for_a_size_says_what_it_is_and_what_its_defaults_are():
     text = pydoc.plain(pydoc.render_doc(applications.gMLP_S))
     assert "depth=30, dim=256, ffn_dim=1536, patch_size=16" in text.splitlines()[2]
@@ -115,14 +109,14 @@ def test_help_for_a_size_says_what_it_is_and_what_its_defaults_are():
         assert f"{parameters:,} parameters" in doc.splitlines()[0]
 
 
+@once
 def test_a_misspelt_argument_is_a_type_error():
     with pytest.raises(TypeError, match=r"gMLP_S\(\) got an unexpected keyword argument 'dept'"):
         applications.gMLP_S(dept=2)
 
 
-@EVERY_FAMILY
-@pytest.mark.parametrize(
-    ("arguments", "shape"),
+@families_and(
+    "arguments, shape",
     [
         ({}, (1000,)),
         ({"classes": 3}, (3,)),
@@ -140,7 +134,7 @@ def test_output_has_the_shape_that_the_arguments_ask_for(family, arguments, shap
     assert run(model, images(2, *model.input_shape[1:])).shape == (2, *shape)
 
 
-@EVERY_FAMILY
+@EVERY_PATH
 def test_features_without_top_are_those_before_pooling(family):
     x = images(2, 8, 8, 3)
     model = tiny(family, include_top=False)
@@ -155,7 +149,7 @@ def test_features_without_top_are_those_before_pooling(family):
         np.testing.assert_allclose(run(pooled, x), expected[pooling], rtol=1e-4, atol=1e-5)
 
 
-@EVERY_FAMILY
+@EVERY_PATH
 def test_classifier_activation_is_softmax_or_what_is_asked_for(family):
     x = images(2, 8, 8, 3)
     probabilities = run(tiny(family, classes=3), x)
@@ -164,7 +158,7 @@ def test_classifier_activation_is_softmax_or_what_is_asked_for(family):
     assert np.abs(logits.sum(-1) - 1).max() > 1e-3
 
 
-@EVERY_FAMILY
+@EVERY_PATH
 def test_input_tensor_may_be_the_output_of_other_layers(family):
     inputs = keras.Input((8, 8, 3))
     scaled = keras.layers.Rescaling(1 / 127.5, -1)(inputs)
@@ -173,7 +167,7 @@ def test_input_tensor_may_be_the_output_of_other_layers(family):
     assert run(model, images(2, 8, 8, 3)).shape == (2, 1000)
 
 
-@EVERY_FAMILY
+@EVERY_PATH
 def test_layout_of_images_is_channels_last_whatever_the_global_setting(family):
     keras.config.set_image_data_format("channels_first")
     try:
@@ -183,9 +177,15 @@ def test_layout_of_images_is_channels_last_whatever_the_global_setting(family):
         keras.config.set_image_data_format("channels_last")
 
 
-@EVERY_FAMILY
-@pytest.mark.parametrize("how", ["called", "predict"])
-@pytest.mark.parametrize("shape", [(16, 8, 3), (3, 8, 8), (8, 8, 1)])
+@families_and(
+    "how, shape",
+    [
+        ("called", (16, 8, 3)),
+        ("called", (3, 8, 8)),
+        ("called", (8, 8, 1)),
+        ("predict", (16, 8, 3)),
+    ],
+)
 def test_images_of_another_shape_are_refused_by_the_name_of_the_argument(family, how, shape):
     model = tiny(family, classes=3)
     x = images(2, *shape)
@@ -193,9 +193,9 @@ def test_images_of_another_shape_are_refused_by_the_name_of_the_argument(family,
         model(x) if how == "called" else model.predict(x, verbose=0)
 
 
-@EVERY_FAMILY
-@pytest.mark.parametrize(
-    ("arguments", "message"),
+@once
+@families_and(
+    "arguments, message",
     [
         ({"input_shape": (8, 8)}, "`input_shape` must be a tuple \\(height, width, channels\\)"),
         ({"pooling": "mean"}, "`pooling` must be .* Received: pooling='mean'"),
@@ -209,6 +209,7 @@ def test_wrong_arguments_are_refused_in_one_sentence(family, arguments, message)
         tiny(family, **arguments)
 
 
+@once
 @EVERY_FAMILY
 def test_every_integer_must_be_positive_and_no_boolean(family):
     builder, sizes = FAMILIES[family]
@@ -216,6 +217,7 @@ def test_every_integer_must_be_positive_and_no_boolean(family):
     refuses_other_integers(builder, sizes)
 
 
+@once
 @pytest.mark.parametrize("family", ["gMLP", "MLPMixer", "ResMLP", "AFT"])
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -229,6 +231,7 @@ def test_wrong_patches_are_refused_in_one_sentence(family, arguments, message):
         tiny(family, **arguments)
 
 
+@once
 def test_decode_predictions_names_the_most_probable_classes(monkeypatch):
     names = {str(i): [f"n{i}", f"name {i}"] for i in range(1000)}
     module = sys.modules[applications.decode_predictions.__module__]
@@ -239,6 +242,7 @@ def test_decode_predictions_names_the_most_probable_classes(monkeypatch):
     assert applications.decode_predictions(probabilities, top=2) == expected
 
 
+@once
 def test_decode_predictions_wants_the_thousand_classes_of_imagenet():
     with pytest.raises(ValueError, match="1000"):
         applications.decode_predictions(np.zeros((1, 10)))
@@ -266,6 +270,7 @@ def test_a_prediction_is_the_same_alone_and_in_any_batch(family):
         np.testing.assert_allclose(run(model, x[i : i + 1])[0], together[i], rtol=1e-4, atol=1e-6)
 
 
+@once
 @EVERY_FAMILY
 def test_stochastic_depth_rises_linearly_from_zero(family):
     model = tiny(family, drop_path_rate=0.4)
@@ -276,6 +281,7 @@ def test_stochastic_depth_rises_linearly_from_zero(family):
     np.testing.assert_allclose(rates, expected)
 
 
+@once
 @EVERY_FAMILY
 def test_stochastic_depth_of_a_single_block_is_that_of_the_last(family):
     single = {"depths": (1,), "dims": (8,), "mlp_ratios": (2,)}
@@ -296,7 +302,9 @@ def test_stochastic_depth_drops_whole_blocks_and_keeps_the_mean():
 
 
 @pytest.mark.parametrize("family", ["aMLP", "giCycleMLP", "ResMLP"])
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", mostly_once(["mixed_bfloat16", "mixed_float16"], "mixed_bfloat16")
+)
 def test_mixed_precision_trains_and_classifies_in_float32(family, policy):
     keras.config.set_dtype_policy(policy)
     model = tiny(family, classes=3, drop_path_rate=0.1)
@@ -308,7 +316,8 @@ def test_mixed_precision_trains_and_classifies_in_float32(family, policy):
 
 
 @pytest.mark.backends("jax", "tensorflow")  # PyTorch takes minutes
-@EVERY_FAMILY
+@pytest.mark.slow
+@EVERY_PATH
 def test_model_compiles_just_in_time(family):
     model = tiny(family, classes=3, drop_path_rate=0.1)
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)
@@ -316,8 +325,8 @@ def test_model_compiles_just_in_time(family):
     assert model.predict(images(2, 8, 8, 3), verbose=0).shape == (2, 3)
 
 
-@EVERY_FAMILY
-@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+@pytest.mark.slow
+@families_and("mode", ["int8", "int4", "float8"])
 def test_a_quantized_model_predicts_the_same_when_saved_and_loaded(family, mode, tmp_path):
     model = tiny(family, classes=3)
     x = images(8, 8, 8, 3)
@@ -334,7 +343,8 @@ def test_a_quantized_model_predicts_the_same_when_saved_and_loaded(family, mode,
     np.testing.assert_allclose(run(model, x), quantized, rtol=1e-6)
 
 
-@EVERY_FAMILY
+@pytest.mark.slow
+@EVERY_PATH
 def test_a_quantized_model_keeps_what_lora_learned_when_saved_and_loaded(family, rng, tmp_path):
     model = tiny(family, classes=3)
     x = images(8, 8, 8, 3)
@@ -364,7 +374,7 @@ def test_a_quantized_model_keeps_its_own_quantizers_when_saved_and_loaded(tmp_pa
     np.testing.assert_allclose(run(loaded, x), run(model, x), rtol=1e-6)
 
 
-@EVERY_FAMILY
+@EVERY_PATH
 def test_saved_and_loaded_model_gives_the_same(family, tmp_path):
     model = tiny(family, classes=3, drop_path_rate=0.1)
     x = images(2, 8, 8, 3)
@@ -373,6 +383,7 @@ def test_saved_and_loaded_model_gives_the_same(family, tmp_path):
     np.testing.assert_allclose(run(loaded, x), run(model, x), rtol=1e-6)
 
 
+@once
 def test_every_family_is_here():
     builders = {builder for builder, _ in FAMILIES.values()}
     assert builders == {

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_gimlp import applications
 from tests import reference
-from tests.conftest import GOLDEN, JIT
+from tests.conftest import GOLDEN, JIT, mostly_once, once
 from tests.families import images, run, tiny
 
 CHECKPOINT = GOLDEN / "cycle_mlp_tiny" / "checkpoint.pth"
@@ -45,6 +45,7 @@ def test_logits_equal_those_of_the_authors_at_any_size(kind):
     assert_close(run(recorded(), VALUES[f"images{kind}"]), VALUES[f"logits{kind}"])
 
 
+@pytest.mark.slow
 def test_feature_maps_equal_those_of_the_authors():
     with pytest.warns(UserWarning, match="keep their initial weights: stage0_norm, "):
         model = recorded(include_top=False, feature_maps=True)
@@ -129,7 +130,7 @@ def test_block_equals_the_formula(rng, arguments):
         np.testing.assert_allclose(outputs[i], expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("gating", ["gate", "subtract"])
+@pytest.mark.parametrize("gating", mostly_once(["gate", "subtract"], "gate"))
 @pytest.mark.parametrize("scope", ["example", "token", "batch"])
 def test_only_in_scope_batch_a_prediction_depends_on_its_batch(gating, scope):
     model = tiny("CycleMLP", classes=3, gating=gating, scope=scope, inhibition=0.9)
@@ -155,6 +156,7 @@ def test_one_model_takes_images_of_any_size():
         assert maps.shape == (1, -(-height // 4), -(-width // 4), 12)
 
 
+@once
 @pytest.mark.parametrize(("height", "width"), [(224, 224), (64, 96), (65, 97)])
 def test_strides_of_the_feature_maps_are_those_of_their_names(height, width):
     model = applications.CycleMLP_B1(
@@ -241,6 +243,8 @@ def outputs_of(task, x):
     return [ops.convert_to_numpy(y) for y in keras.tree.flatten(task(x))]
 
 
+@pytest.mark.slow
+@once
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")  # the detector starts at P3
 @pytest.mark.filterwarnings("ignore:`compile..` was not called as part of model loading")
@@ -260,6 +264,7 @@ def test_keras_hub_saves_and_loads_tasks_on_the_feature_maps(make, tmp_path):
             np.testing.assert_allclose(got, value, rtol=1e-5, atol=1e-6)
 
 
+@once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -10,7 +10,9 @@ from PIL import Image
 from sklearn import datasets
 
 from keras_gimlp import applications
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, once
+
+pytestmark = once
 
 NAMES = ("gMLP_S", "CycleMLP_B1", "mixer_b16_224.miil_in21k")
 EVERY_CASE = pytest.mark.parametrize("size", [224, 75])

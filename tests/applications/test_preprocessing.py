@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications
+from tests.conftest import once
 
 PIXELS = np.array([[[0, 51, 255], [255, 255, 255]]], "uint8")
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -44,17 +45,20 @@ def test_a_float_tensor_keeps_its_precision(weights, dtype):
     assert keras.backend.standardize_dtype(scaled.dtype) == dtype
 
 
+@once
 def test_unknown_weights_are_refused():
     with pytest.raises(ValueError, match="no published weights 'resnet50'"):
         applications.preprocess_input(PIXELS, weights="resnet50")
 
 
+@once
 @pytest.mark.parametrize("weights", ["my.pth", "hf://me/mine"])
 def test_a_file_that_does_not_say_its_scale_is_refused(weights):
     with pytest.raises(ValueError, match="cannot be told from the file's name. Give instead"):
         applications.preprocess_input(PIXELS, weights=weights)
 
 
+@once
 def test_imagenet_is_looked_up_for_a_model():
     scaled = applications.preprocess_input(PIXELS, weights="imagenet", model="CycleMLP_B1")
     np.testing.assert_allclose(scaled, (PIXELS / 255 - MEAN) / DEVIATION, rtol=1e-5, atol=1e-6)
@@ -70,6 +74,7 @@ def test_channels_before_height_and_width_are_refused(shape, weights):
             applications.preprocess_input(images, weights=weights)
 
 
+@once
 @pytest.mark.parametrize("shape", [(5, 6, 1), (2, 5, 6, 1), (3, 5, 1), (5, 6), (7, 5, 6, 4), (4,)])
 def test_images_for_a_new_model_have_any_channels(shape):
     images = np.full(shape, 255, "uint8")

@@ -95,6 +95,7 @@ def test_without_a_private_name_of_keras_it_is_keras_own(name, monkeypatch):
     assert asked
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of PyTorch's compiler about itself
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_model_trains_as_with_keras(jit_compile, tmp_path):

@@ -10,7 +10,7 @@ from keras_gimlp.layers.combiner_attention import grid_mask
 from keras_gimlp.layers.combiner_patterns import PATTERNS as PATTERN_FUNCTIONS
 from keras_gimlp.layers.combiner_patterns import expectation
 from tests import reference
-from tests.conftest import JIT
+from tests.conftest import JIT, mostly_once, once
 
 BACKEND = keras.backend.backend()
 FIXED = {"pattern": "fixed", "segment_size": 4}
@@ -64,6 +64,7 @@ def run(layer, x, mask=None):
 # The attention matrix
 
 
+@once
 @pytest.mark.parametrize("arguments", PATTERNS + EXTREMES, ids=name)
 def test_tokens_and_spans_are_disjoint_and_all_that_a_token_may_see(arguments):
     for tokens in (1, 2, 3, 4, 5, 8, 9, 16, 17, 33):
@@ -75,6 +76,7 @@ def test_tokens_and_spans_are_disjoint_and_all_that_a_token_may_see(arguments):
             assert i in direct
 
 
+@once
 def test_supports_of_some_tokens_are_those_worked_out_by_hand():
     def supports(i, tokens, **arguments):
         return reference.combiner_supports(i=i, tokens=tokens, **arguments)
@@ -118,8 +120,12 @@ def attention_matrices(arguments, tokens, mask, rng):
     return matrices, expected
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("tokens", [1, 8, 9, 17])
+@pytest.mark.parametrize(
+    ("tokens", "masked"),
+    mostly_once(
+        [(1, False), (1, True), (8, True), (9, False), (9, True), (17, True)], (9, False), (9, True)
+    ),
+)
 @EVERY_PATTERN
 def test_attention_matrix_is_that_of_the_supports(rng, arguments, tokens, masked):
     mask = draw_mask(rng, 3, tokens) if masked else None
@@ -147,7 +153,7 @@ def test_attention_matrix_of_the_smallest_and_largest_segments_and_rows(rng, arg
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("num_heads", [1, 4])
+@pytest.mark.parametrize("num_heads", mostly_once([1, 4], 4))
 @EVERY_PATTERN
 def test_it_equals_the_formula(rng, arguments, num_heads, masked):
     x = rng.normal(size=(3, 13, 8))
@@ -273,8 +279,12 @@ def test_half_precision_trains_and_stays_finite(rng, arguments):
     assert model.predict_on_batch(x).dtype == "float16"
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@EVERY_PATTERN
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "jit_compile"),
+    [*((arguments, True) for arguments in PATTERNS), (FIXED, False), (LOGSPARSE, False)],
+    ids=lambda value: name(value) if isinstance(value, dict) else str(value),
+)
 def test_one_model_trains_on_texts_of_any_length(rng, arguments, jit_compile):
     known = BACKEND == "tensorflow" and arguments in (LOGSPARSE, VERTICAL)
     for tokens in (6, 9) if jit_compile else (6, 9, 1):
@@ -363,6 +373,7 @@ def test_no_tensor_is_as_large_as_the_attention_matrix(arguments, exponent, mask
 # Errors
 
 
+@once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -399,6 +410,7 @@ def test_wrong_arguments_are_refused(arguments, message):
         CombinerAttention(**{"num_heads": 2} | arguments)
 
 
+@once
 @pytest.mark.parametrize(
     ("shape", "message"),
     [

@@ -1,7 +1,7 @@
 """Runs recipes one after the other: `python -m tests.recipes.jobs JOBS`.
 
 JOBS is a JSON list of lists: the name of a recipe and its arguments. Of the data that recipes
-generate, there is less. Dropout and stochastic depth are left out but on JAX, where they are exact.
+generate, there is less.
 """
 
 import atexit
@@ -29,6 +29,12 @@ def shorten_data(set_attribute):
         set_attribute(synthetic, name, less)
 
 
+def leave_out_dropout(set_attribute):
+    """Leaves out dropout and stochastic depth, but on JAX, where masks are of the whole batch."""
+    if keras.backend.backend() != "jax":
+        set_attribute(keras.layers.Dropout, "call", lambda self, inputs, training=False: inputs)
+
+
 @atexit.register  # before any recipe does: this comes last
 def fail_with_threads():
     """Threads that outlive Python abort the process, but seldom."""
@@ -40,8 +46,7 @@ def fail_with_threads():
 
 def main():
     shorten_data(setattr)
-    if keras.backend.backend() != "jax":  # there its masks are of the whole batch
-        keras.layers.Dropout.call = lambda self, inputs, training=False: inputs
+    leave_out_dropout(setattr)
     for recipe, *arguments in json.loads(sys.argv[1]):
         importlib.import_module(f"recipes.{recipe}").main(arguments)
 

@@ -14,6 +14,8 @@ from tests.conftest import once
 from tests.recipes.jobs import shorten_data
 from tests.test_package import run_examples
 
+pytestmark = [once, pytest.mark.slow]
+
 COMMANDS = {
     "image_classification": (
         *("--model", "MLPMixer_S16", "--model_args", "patch_size=4", "depth=1", "dim=8"),
@@ -90,7 +92,6 @@ def test_a_license_is_what_its_owner_says_it_is(images_run, tmp_path):
     assert "License: mit.\n" in found.content
 
 
-@once
 # KerasHub compiles what it loads, and misses the state of the optimizer. It leaves closing the
 # SentencePiece model to the garbage collector.
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")

@@ -7,6 +7,9 @@ import pytest
 
 from recipes import compare
 from recipes.text import glue_tasks
+from tests.conftest import once
+
+pytestmark = once
 
 LABELS = np.arange(400) % 2
 

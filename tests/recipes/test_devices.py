@@ -13,8 +13,10 @@ import keras
 import numpy as np
 import pytest
 
+from recipes import image_classification
 from recipes.program import files
 from tests.conftest import ROOT, XLA_FLAGS
+from tests.recipes.jobs import leave_out_dropout
 
 BACKEND = keras.backend.backend()
 # With a smaller epsilon, Adam divides gradients that are zero but for rounding by themselves.
@@ -34,14 +36,20 @@ RECIPES = {
 if BACKEND == "jax":
     # Elsewhere, each device takes the mean over its own words, of which there are more or fewer.
     RECIPES["ner"] = f"{SHORT} {TEXT}"
-# What a process of a backend can train on.
-DEVICES = {
-    "jax": {"data": ("4",), "model": ("4", "--strategy", "model")},
-    "tensorflow": {"two": ("2",)},
+# The ways in which one process of a backend can train.
+WAYS = {
+    "jax": {"data": ("--devices", "4"), "model": ("--devices", "4", "--strategy", "model")},
+    "tensorflow": {"two": ("--devices", "2")},
     "torch": {},
 }[BACKEND]
-DEVICES["one"] = ("1",)  # the last: TensorFlow cannot divide the processor once it has computed
-REMATERIALIZED = ("image_classification", "mlm_pretraining", "glue")  # the others do it as glue
+# The last: TensorFlow cannot divide the processor once it has computed.
+WAYS |= {"one": ("--devices", "1"), "remat": ("--devices", "1", "--remat")}
+
+
+def recipes_of(way):
+    """Returns the recipes to train in a way: of the fine-tunings, glue stands for the others."""
+    few = ("image_classification", "mlm_pretraining", "glue") if way in ("model", "remat") else ()
+    return {name: options for name, options in RECIPES.items() if name in few or not few}
 
 
 def jobs(folder, recipes, *arguments):
@@ -123,43 +131,39 @@ def assert_same(folder, other, recipe, tolerance=1e-5):
     assert got == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.process
 def test_devices_and_processes_train_what_one_device_trains(tmp_path):
     finish(
         processes(
             1,
             [
                 job
-                for name, devices in DEVICES.items()
-                for job in jobs(tmp_path / name, RECIPES, "--devices", *devices)
-            ]
-            + jobs(
-                tmp_path / "remat",
-                {name: RECIPES[name] for name in REMATERIALIZED},
-                *("--devices", "1", "--remat"),
-            ),
+                for way, arguments in WAYS.items()
+                for job in jobs(tmp_path / way, recipes_of(way), *arguments)
+            ],
         )
     )
     if BACKEND != "tensorflow":
         finish(processes(2, jobs(tmp_path / "processes", RECIPES)))
-    for recipe in REMATERIALIZED:
-        assert_same(tmp_path / "one", tmp_path / "remat", recipe)
-    for recipe in RECIPES:
-        expected = run_of(tmp_path / "one", recipe)
-        for name, devices in DEVICES.items():
-            assert_same(tmp_path / "one", tmp_path / name, recipe)
-            summary = files.read_json(run_of(tmp_path / name, recipe) / "summary.json")
-            assert summary["devices"]["devices"] == int(devices[0])
-        if BACKEND != "tensorflow":
+    for way, (_, devices, *_) in WAYS.items():
+        for recipe in recipes_of(way):
+            assert_same(tmp_path / "one", tmp_path / way, recipe)
+            summary = files.read_json(run_of(tmp_path / way, recipe) / "summary.json")
+            assert summary["devices"]["devices"] == int(devices)
+    if BACKEND != "tensorflow":
+        for recipe in RECIPES:
             assert_same(tmp_path / "one", tmp_path / "processes", recipe)
             run = run_of(tmp_path / "processes", recipe)
-            found = files.read_json(run / "summary.json")["devices"]
-            assert (found["processes"], found["devices"], found["replicas"]) == (2, 2, 2)
+            devices = files.read_json(run / "summary.json")["devices"]
+            assert (devices["processes"], devices["devices"], devices["replicas"]) == (2, 2, 2)
             # It looks like any other.
-            assert {x.name for x in run.iterdir()} == {x.name for x in expected.iterdir()}
+            one = run_of(tmp_path / "one", recipe)
+            assert {x.name for x in run.iterdir()} == {x.name for x in one.iterdir()}
 
 
+@pytest.mark.process
 @pytest.mark.backends("jax", "torch")
-def test_a_process_that_dies_ends_the_others_and_the_run_continues(tmp_path):
+def test_a_process_that_dies_ends_the_others_and_the_run_continues(tmp_path, monkeypatch):
     options = RECIPES["image_classification"].replace("--epochs 1", "--epochs 3")
     whole, killed, fewer = (
         jobs(tmp_path / name, {"image_classification": options})
@@ -180,7 +184,10 @@ def test_a_process_that_dies_ends_the_others_and_the_run_continues(tmp_path):
     shutil.copytree(tmp_path / "killed", tmp_path / "fewer")
     finish(processes(2, killed))
     assert_same(tmp_path / "whole", tmp_path / "killed", "image_classification", tolerance=0)
-    finish(processes(1, fewer))
+    leave_out_dropout(monkeypatch.setattr)
+    ((_, *arguments),) = fewer
+    image_classification.main(arguments)  # in this process alone
+    keras.distribution.set_distribution(None)
     assert_same(tmp_path / "whole", tmp_path / "fewer", "image_classification")
 
 
@@ -195,8 +202,6 @@ def kill_last(started):
 
 @pytest.mark.backends("tensorflow")
 def test_several_workers_of_tensorflow_are_refused(monkeypatch):
-    from recipes import image_classification
-
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(SystemExit, match="For many hosts, use JAX or PyTorch"):
         image_classification.main([])
@@ -216,8 +221,6 @@ def test_several_workers_of_tensorflow_are_refused(monkeypatch):
     ],
 )
 def test_devices_that_do_not_fit_are_refused(arguments, message):
-    from recipes import image_classification
-
     with pytest.raises(SystemExit, match=message):
         image_classification.main(list(arguments))
     keras.distribution.set_distribution(None)

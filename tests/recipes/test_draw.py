@@ -25,7 +25,7 @@ from recipes.draw import (
 from recipes.draw import __main__ as draw
 from recipes.program import layers_within
 from tests import reference
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, everywhere, once
 from tests.families import images, run, tiny
 
 SAVED = GOLDEN / "saved"
@@ -33,6 +33,8 @@ VALUES = np.load(SAVED / "values.npz")
 TEXT = {"vocabulary_size": 30, "depth": 3, "dim": 8, "ffn_dim": 16, "sequence_length": 12}
 applications.giBERT  # noqa: B018  from then on Keras and KerasHub know the text models
 pytestmark = [
+    once,
+    pytest.mark.slow,
     # KerasHub compiles what it loads from a preset, before an optimizer has a state to load,
     pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer"),
     # and leaves closing the SentencePiece model to the garbage collector.
@@ -150,6 +152,7 @@ def gate_and_what_it_would_be(layer, x):
     ]
 
 
+@everywhere
 @pytest.mark.parametrize("residual", [False, True])
 def test_gates_of_an_image_model_are_what_its_layers_compute(residual):
     model = random(tiny("giCycleMLP", gate_residual=residual, classes=3))
@@ -189,6 +192,7 @@ def test_maps_and_histograms_show_the_gates():
         np.testing.assert_allclose(shown.get_array(), gate.values.mean(-1))
 
 
+@everywhere
 def test_subtracting_gates_are_the_scores_with_and_without_the_threshold():
     model = random(tiny("giCycleMLP", gating="subtract"))
     x = images(1, 8, 8, 3)
@@ -200,6 +204,7 @@ def test_subtracting_gates_are_the_scores_with_and_without_the_threshold():
     assert isinstance(gates.draw(model, x), Figure)
 
 
+@everywhere
 def test_gates_of_a_text_are_those_of_queries_and_keys():
     task = keras_hub.models.TextClassifier.from_preset(str(SAVED / "giBERT_classifier"))
     x = {name: VALUES[name][:1] for name in task.input}
@@ -232,6 +237,7 @@ def test_gates_are_named_by_their_layer_and_side(name):
     assert names == [[f"layer {n}, {side}" for side in sides] for n in (1, 2)]
 
 
+@everywhere
 def test_a_picture_leaves_the_model_as_it_was():
     model = random(tiny("giCycleMLP"))
     x = images(1, 8, 8, 3)
@@ -245,8 +251,11 @@ def test_a_picture_leaves_the_model_as_it_was():
 # Reach
 
 
-@pytest.mark.parametrize(("stage", "position"), [(0, (3, 8)), (1, (10, 4)), (1, (0, 15))])
-@pytest.mark.parametrize("stem", [(3, 2), (4, 4), (7, 2)])
+@everywhere
+@pytest.mark.parametrize(
+    ("stage", "position", "stem"),
+    [(0, (3, 8), (3, 2)), (1, (10, 4), (4, 4)), (1, (0, 15), (7, 2))],
+)
 def test_reach_is_where_the_gradient_is_not_zero(stage, position, stem):
     size, strides = stem
     sizes = {"stem_size": size, "stem_strides": strides, "input_shape": (18, 22, 3)}
@@ -288,6 +297,7 @@ def test_the_middle_of_224_pixels_is_drawn_for_images_of_any_size():
 # Saliency
 
 
+@everywhere
 @pytest.mark.parametrize("name", ["gMLP", "giCycleMLP", "gMLP_text", "giBERT_classifier"])
 def test_saliency_is_the_recorded_one_on_every_backend(name):
     """Recorded by central differences in float64, two backends differ by 1e-5 at most."""
@@ -305,6 +315,7 @@ def test_saliency_is_the_recorded_one_on_every_backend(name):
     np.testing.assert_array_equal(classes, outputs.argmax(-1))
 
 
+@everywhere
 def test_saliency_of_another_class_is_that_of_its_output():
     model = random(tiny(classes=3, classifier_activation=None))
     x = images(2, 8, 8, 3)

@@ -19,6 +19,7 @@ from recipes.export import __main__ as export
 from recipes.export import signature, writing
 from recipes.export.formats import FORMATS
 from recipes.images import datasets
+from tests.conftest import once
 from tests.families import FAMILIES, images, tiny
 
 BACKEND = keras.backend.backend()
@@ -26,9 +27,9 @@ BACKENDS = ("torch", "tensorflow", "jax")
 HERE = [name for name, form in FORMATS.items() if BACKEND in form.writers]
 GENERAL = HERE[0] if HERE else None  # the format of the tests that are about no particular one
 WRITES = pytest.mark.backends("torch", "tensorflow")
-FEW = {"depths": (1, 1)}  # blocks, of those families that take long to trace
-ANY_SIZE = FEW | {"input_shape": (None, None, 3)}
-PYRAMID = FEW | {"feature_maps": True, "include_top": False}
+SHALLOW = {"depths": (1, 1)}  # blocks, of those families that take long to trace
+ANY_SIZE = SHALLOW | {"input_shape": (None, None, 3)}
+PYRAMID = SHALLOW | {"feature_maps": True, "include_top": False}
 ENCODER = {
     **{"vocabulary_size": 97, "num_layers": 1, "num_heads": 2, "hidden_dim": 8},
     **{"intermediate_dim": 16, "max_sequence_length": 40},
@@ -52,7 +53,7 @@ def combiner():
 MODELS = {
     **{
         family: functools.partial(
-            tiny, family, classes=5, **(FEW if "Cycle" in family else {"depth": 1})
+            tiny, family, classes=5, **(SHALLOW if "Cycle" in family else {"depth": 1})
         )
         for family in FAMILIES
     },
@@ -123,9 +124,19 @@ def model_of(name):
     return model
 
 
+# Every model in one format, and in the others one of images and one of texts, of any size each.
+# `python -m tests.export_matrix` tries all.
+EVERY = {"torch": "onnx", "tensorflow": "litert"}.get(BACKEND)
+FEW = ("CycleMLP, images of any size", "gMLP, masked words")
+CASES = [
+    pytest.param(*(name, form), marks=[] if form == EVERY or name in FEW else pytest.mark.matrix)
+    for name in MODELS
+    for form in HERE
+]
+
+
 @WRITES
-@pytest.mark.parametrize("form", HERE)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "form"), CASES)
 def test_a_runtime_computes_what_the_model_computes(name, form, tmp_path):
     model = model_of(name)
     path = tmp_path / f"model{FORMATS[form].suffix}"
@@ -223,6 +234,7 @@ def test_a_file_that_computes_something_else_is_thrown_away(read, message, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@once
 def test_padding_does_not_hide_an_error():
     expected = [np.array([[1.0, -1e4]]), np.array([0.5])]
     assert signature.error(expected, expected) == 0
@@ -271,7 +283,7 @@ def test_a_preset_is_written_with_the_task_that_it_holds(tmp_path):
 def test_published_weights_say_what_photos_become(tmp_path):
     path = tmp_path / f"out{FORMATS[GENERAL].suffix}"
     config = source_of(model="CycleMLP_B1", weights="imagenet")
-    card = writing.write(tiny("CycleMLP", classes=5, **FEW), FORMATS[GENERAL], path, config)
+    card = writing.write(tiny("CycleMLP", classes=5, **SHALLOW), FORMATS[GENERAL], path, config)
     assert card["preprocessing"] == {
         **{"height": 8, "width": 8, "crop": 0.9, "interpolation": "bicubic"},
         **{"mean": (0.485, 0.456, 0.406), "deviation": (0.229, 0.224, 0.225)},
@@ -313,6 +325,7 @@ print(json.dumps(logits.argmax(-1).tolist()))
 """
 
 
+@pytest.mark.process
 @WRITES
 def test_a_trained_model_classifies_elsewhere_as_it_did_in_keras(tmp_path):
     run = tmp_path / "run"
@@ -337,6 +350,7 @@ def test_a_trained_model_classifies_elsewhere_as_it_did_in_keras(tmp_path):
 CANNOT = [(name, backend) for name, form in FORMATS.items() for backend in form.cannot]
 
 
+@once
 @pytest.mark.parametrize(("form", "backend"), CANNOT)
 def test_a_backend_that_cannot_says_why(form, backend, tmp_path):
     path = tmp_path / f"a{FORMATS[form].suffix}"
@@ -346,6 +360,7 @@ def test_a_backend_that_cannot_says_why(form, backend, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@once
 def test_every_backend_can_or_says_why():
     for form in FORMATS.values():
         assert sorted([*form.writers, *form.cannot]) == sorted(BACKENDS)

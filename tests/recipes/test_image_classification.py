@@ -21,7 +21,7 @@ from recipes import image_classification
 from recipes.images import datasets, models
 from recipes.program import files
 from recipes.training import callbacks, checkpoints, optimizers
-from tests.conftest import ROOT
+from tests.conftest import ROOT, mostly_once, once
 
 SIZES = {"patch_size": 4, "depth": 2, "dim": 8, "ffn_dim": 16}
 TINY = ("--model_args", *(f"{name}={value}" for name, value in SIZES.items()))
@@ -59,13 +59,17 @@ FAMILIES = {
 }
 
 
+@once
 def test_every_family_is_trained():
     assert {name.partition("_")[0] for name in FAMILIES} == {
         name.partition("_")[0] for name in applications.list_models(kind="image")
     }
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", mostly_once(FAMILIES, "gMLP_Ti", "giCycleMLP_B1", "AFT_Conv_Ti_32_11")
+)
 def test_every_family_trains_by_name(name, tmp_path):
     run("--run_dir", tmp_path, "--model", name, *SHORT, "--model_args", *FAMILIES[name])
     assert json.loads((tmp_path / "summary.json").read_text())["epochs"] == 2
@@ -82,9 +86,12 @@ def test_it_is_compiled_as_was_asked_for(choice, expected, tmp_path, monkeypatch
     assert found.value.args == (expected,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["digits", "cifar10", "imagenet_gmlp_s", "imagenet_gicyclemlp_b1_10"],
+    mostly_once(
+        ["digits", "cifar10", "imagenet_gmlp_s", "imagenet_gicyclemlp_b1_10"], "imagenet_gmlp_s"
+    ),
 )
 def test_configuration_runs_for_two_steps(name, tmp_path):
     # On digits and a small model; everything else, the augmentation above all, is as configured.
@@ -98,6 +105,7 @@ def test_configuration_runs_for_two_steps(name, tmp_path):
     assert np.isfinite(float(rows(tmp_path)[0]["loss"]))
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_given_weights(finished, tmp_path):
     folder, _ = finished
     # So small a learning rate is 0 in float32.
@@ -106,6 +114,7 @@ def test_a_run_starts_from_given_weights(finished, tmp_path):
     assert_same_weights(folder, tmp_path)
 
 
+@once
 def test_a_run_refuses_weights_of_another_model(finished, tmp_path):
     folder, _ = finished
     with pytest.raises(SystemExit, match="cannot be built: .* is of another model than"):
@@ -123,6 +132,7 @@ def test_a_run_refuses_weights_of_another_model(finished, tmp_path):
         run("--run_dir", tmp_path, *SHORT, "--weights", "imagenet")
 
 
+@once
 @pytest.mark.parametrize(
     ("model", "weights", "white"),
     [
@@ -139,6 +149,7 @@ def test_images_are_scaled_to_what_the_weights_were_trained_on(model, weights, w
     np.testing.assert_allclose(scaled[..., 0], white, rtol=1e-5)
 
 
+@once
 def test_images_are_scaled_as_asked_for():
     config = image_classification.Config(weights="runs/model.keras", preprocessing="CycleMLP_B1")
     scaled = models.preprocessing(config)(np.full((1, 1, 1, 3), 255, "float32"))
@@ -147,6 +158,7 @@ def test_images_are_scaled_as_asked_for():
         models.preprocessing(config, channels=1)
 
 
+@once
 @pytest.mark.parametrize("weights", ["somewhere/best.pth", "best.safetensors"])
 def test_an_unknown_scale_is_asked_for_instead_of_guessed(weights):
     config = image_classification.Config(weights=weights)
@@ -157,6 +169,7 @@ def test_an_unknown_scale_is_asked_for_instead_of_guessed(weights):
     np.testing.assert_allclose(scaled[..., 0], (1 - 0.485) / 0.229, rtol=1e-5)
 
 
+@once
 def test_configurations_of_imagenet_differ_in_the_model_alone():
     for size in ("Ti", "S", "B"):
         config = image_classification.CONFIGURATIONS[f"imagenet_gmlp_{size.lower()}"]
@@ -249,6 +262,7 @@ def test_two_epochs_of_the_default_configuration_work(tmp_path, capsys):
     assert rates == pytest.approx([2e-3, 0], abs=1e-9)
 
 
+@once
 def test_lines_are_plain_where_there_is_no_terminal(finished):
     _, output = finished
     assert "\r" not in output
@@ -274,6 +288,7 @@ def test_saved_model_is_the_moving_average_that_was_tested_on_every_image(tmp_pa
         assert summary["test_accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
+@once
 def test_a_complete_run_is_not_run_again(finished, capsys):
     folder, _ = finished
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
@@ -320,8 +335,9 @@ def kill_and_continue(moment, folder, options, monkeypatch):
 
 
 # The raised exception, unlike a real end of the process, leaves the file of the csv open.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", mostly_once(MOMENTS, "in an epoch"))
 def test_a_continued_run_is_the_uninterrupted_one(moment, whole, tmp_path, monkeypatch):
     kill_and_continue(moment, tmp_path, EVERYTHING, monkeypatch)
     assert_same_weights(whole, tmp_path)
@@ -334,6 +350,7 @@ def test_a_continued_run_is_the_uninterrupted_one(moment, whole, tmp_path, monke
     assert len(json.loads((tmp_path / "config.json").read_text())["starts"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_continued_run_keeps_the_loss_scale_of_float16(tmp_path, monkeypatch):
     options = (*SHORT, "--epochs", "3", "--precision", "mixed_float16")
@@ -342,6 +359,9 @@ def test_a_continued_run_keeps_the_loss_scale_of_float16(tmp_path, monkeypatch):
     assert_same_weights(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
+@pytest.mark.process
+@once
 def test_a_run_killed_by_the_system_continues(tmp_path):
     options = (*SHORT, "--epochs", "4", "--steps_per_epoch", "8", "--drop_path_rate", "0.2")
     run("--run_dir", tmp_path / "whole", *options)
@@ -362,6 +382,7 @@ def test_a_run_killed_by_the_system_continues(tmp_path):
 # Mistakes
 
 
+@once
 def test_a_folder_of_another_configuration_is_refused(finished):
     folder, _ = finished
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -372,6 +393,7 @@ def test_a_folder_of_another_configuration_is_refused(finished):
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@once
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(SystemExit, match="holds files but no run"):
@@ -379,6 +401,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@once
 def test_a_run_killed_before_it_wrote_anything_starts_again(tmp_path):
     (tmp_path / "config.json.unfinished").write_text("{")
     run("--run_dir", tmp_path, *SHORT)
@@ -403,6 +426,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path, 
     assert [row["epoch"] for row in rows(tmp_path)] == ["0", "1", "2", "3"]
 
 
+@once
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -421,6 +445,7 @@ def test_wrong_options_are_explained_and_leave_no_folder(options, message, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@once
 def test_a_run_folder_that_cannot_be_made_is_explained(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit, match="The run folder cannot be made or written"):

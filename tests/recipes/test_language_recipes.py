@@ -13,7 +13,7 @@ from keras_gimlp.layers import GateWithInhibition
 from recipes import glue, ner, squad, swag
 from recipes.program import layers_within
 from recipes.text import encoders, fine_tuning, study, synthetic
-from tests.conftest import once
+from tests.conftest import mostly_once, once
 from tests.recipes.jobs import shorten_data
 from tests.test_package import other_backend, python
 
@@ -46,14 +46,19 @@ def rows(folder):
 
 @pytest.mark.parametrize(
     ("name", "config", "scores"),
-    [
+    mostly_once(
+        [
+            ("glue", "generated", {"matthews"}),
+            ("glue", "generated_pairs", {"pearson", "spearman"}),
+            ("squad", "generated", {"em", "f1"}),
+            ("squad", "generated_v2", {"em", "f1", "best_f1"}),
+            ("swag", "generated", {"accuracy"}),
+            ("ner", "generated", {"f1", "precision", "recall"}),
+        ],
+        # The others train on every backend in test_devices.py.
         ("glue", "generated", {"matthews"}),
-        ("glue", "generated_pairs", {"pearson", "spearman"}),
-        ("squad", "generated", {"em", "f1"}),
-        ("squad", "generated_v2", {"em", "f1", "best_f1"}),
-        ("swag", "generated", {"accuracy"}),
         ("ner", "generated", {"f1", "precision", "recall"}),
-    ],
+    ),
 )
 def test_every_recipe_compares_the_plain_with_the_gated_encoder(name, config, scores, tmp_path):
     run(RECIPES[name], tmp_path, "--config", config)
@@ -73,7 +78,11 @@ def test_every_recipe_compares_the_plain_with_the_gated_encoder(name, config, sc
 
 
 # BERT, giBERT and aMLP are trained by other tests of this file.
-@pytest.mark.parametrize("model", sorted(set(encoders.KINDS) - {"BERT", "giBERT", "aMLP"}))
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    mostly_once(sorted(set(encoders.KINDS) - {"BERT", "giBERT", "aMLP"}), "giDeBERTaV3", "AFT"),
+)
 def test_every_encoder_is_trained_by_name(model, tmp_path):
     run(glue, tmp_path, "--model", model)
     assert results(tmp_path)[0]["model"] == model
@@ -112,6 +121,7 @@ def finished(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_seeds_give_a_mean_and_a_spread(finished):
     (row,) = results(finished)
     values = row["scores"]["matthews"]
@@ -125,12 +135,15 @@ def test_seeds_give_a_mean_and_a_spread(finished):
     assert losses[0] != losses[1]
 
 
+@pytest.mark.slow
+@once
 def test_finished_runs_are_not_repeated(finished, capsys):
     run(glue, finished, "--model", "giBERT", "--epochs", "2", "--seeds", "2")
     assert capsys.readouterr().out.count("This run is complete") == 2
 
 
 # The file that the interrupted run was writing is closed by the garbage collector.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_killed_study_goes_on_where_it_was(finished, tmp_path, monkeypatch):
     score = fine_tuning.Score.on_epoch_end
@@ -156,6 +169,8 @@ def test_a_killed_study_goes_on_where_it_was(finished, tmp_path, monkeypatch):
 
 
 # KerasHub compiles what it loads, and misses the optimizer's state in the file.
+@pytest.mark.process
+@once
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 def test_a_trained_preset_predicts_the_same_from_texts_on_another_backend(finished):
     folder = finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0" / "preset"
@@ -176,12 +191,15 @@ def test_a_trained_preset_predicts_the_same_from_texts_on_another_backend(finish
     np.testing.assert_allclose(np.load(finished / "y.npy"), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
+@once
 def test_a_trained_preset_is_where_another_task_begins(finished, tmp_path):
     folder = finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0" / "preset"
     run(ner, tmp_path, "--model", "giBERT", "--inhibition", "0.1", "--weights", folder)
     assert results(tmp_path)[0]["inhibition"] == 0.1
 
 
+@pytest.mark.slow
 def test_gates_alone_are_trained_on_request(tmp_path, capsys):
     run(glue, tmp_path, "--model", "giBERT", "--train", "gates", "--rank", "2")
     # Two gates of rank 2, the head, and nothing of the encoder.
@@ -210,12 +228,15 @@ def test_gates_start_as_they_are_told():
     assert not np.any(still)
 
 
+@pytest.mark.slow
+@once
 def test_texts_that_are_too_long_are_counted(tmp_path, capsys):
     run(glue, tmp_path, "--model", "BERT", "--sequence_length", "8")
     output = capsys.readouterr().out
     assert "of 200 training examples are longer than --sequence_length 8 and were trunc" in output
 
 
+@once
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
@@ -274,6 +295,8 @@ def refuse(self, **kwargs):
     raise ConnectionError("no network")
 
 
+@pytest.mark.slow
+@once
 def test_an_encoder_that_is_too_short_is_refused(finished, tmp_path):
     folder = finished / f"giBERT-0.3-gelu-{keras.backend.backend()}-seed0" / "preset"
     arguments = ("--model", "giBERT", "--weights", folder, "--sequence_length", "64")
@@ -281,6 +304,7 @@ def test_an_encoder_that_is_too_short_is_refused(finished, tmp_path):
         run(glue, tmp_path, *arguments)
 
 
+@pytest.mark.process
 @once
 def test_a_missing_extra_is_named_with_the_command_that_installs_it():
     python(
@@ -301,6 +325,8 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it():
     )
 
 
+@pytest.mark.process
+@once
 @pytest.mark.parametrize("recipe", ["glue --weights none", "fill_masks --preset none --texts a"])
 def test_presets_of_this_package_are_known_in_a_new_process(recipe):
     python(
@@ -315,6 +341,8 @@ def test_presets_of_this_package_are_known_in_a_new_process(recipe):
     )
 
 
+@pytest.mark.process
+@once
 def test_help_of_the_language_recipes_imports_nothing_heavy():
     python(
         "import contextlib, importlib, io, sys\n"

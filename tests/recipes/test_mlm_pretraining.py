@@ -11,6 +11,9 @@ import tensorflow as tf
 from keras_gimlp import applications
 from recipes import fill_masks, mlm_pretraining
 from recipes.text import corpus, encoders, masking, pretraining, sentences, tokenizers, tokens
+from tests.conftest import everywhere, mostly_once, once
+
+pytestmark = once
 
 SMALL = ("--depth", "1", "--dim", "8", "--ffn_dim", "16", "--vocabulary_size", "60")
 SHORT = ("--sequence_length", "12", "--batch_size", "4", "--warmup_steps", "1")
@@ -42,6 +45,7 @@ def tokenizer(fresh_state):
     return applications.gMLPTokenizer(proto=tokenizers.sentence_piece_model(LINES, 60))
 
 
+@everywhere
 @pytest.mark.parametrize(
     "arguments",
     [("--model", "gMLP"), ("--model", "aMLP", "--attention_dim", "4"), ("--model", "BERT")],
@@ -68,6 +72,7 @@ def test_a_run_shorter_than_its_warmup_and_its_first_test_says_so_and_works(text
 
 # KerasHub compiles what it loads, and misses the optimizer's state in the file. It leaves the file
 # of the vocabulary open, the interrupted run that of its metrics.
+@everywhere
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 def test_a_killed_run_goes_on_where_it_was_and_its_preset_fills_masks(text, tmp_path, monkeypatch):
@@ -100,17 +105,24 @@ def test_a_killed_run_goes_on_where_it_was_and_its_preset_fills_masks(text, tmp_
     assert task.predict_on_batch(x).shape[-1] == task.backbone.vocabulary_size
 
 
+@pytest.mark.slow
+@everywhere
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 @pytest.mark.parametrize(
     "arguments",
-    [
-        # Also of what KerasHub alone does not load again.
-        ("--precision", "mixed_bfloat16"),
-        ("--precision", "mixed_bfloat16", "--model", "BERT"),
-        ("--spatial", "dense"),
-        *(("--model", model) for model in ("AFT", "Transformer")),
-    ],
+    mostly_once(
+        [
+            # Also of what KerasHub alone does not load again.
+            "--precision mixed_bfloat16",
+            "--precision mixed_bfloat16 --model BERT",
+            "--spatial dense",
+            "--model AFT",
+            "--model Transformer",
+        ],
+        "--precision mixed_bfloat16",
+        "--model AFT",
+    ),
 )
 def test_masks_are_filled_by_what_was_learnt(arguments, tmp_path, capsys):
     path = tmp_path / "text.txt"
@@ -119,7 +131,7 @@ def test_masks_are_filled_by_what_was_learnt(arguments, tmp_path, capsys):
     words = tokenizers.sentence_piece_model([NUMBERS] * 100 + NUMBERS.split() * 50, 40)
     (tmp_path / "words.model").write_bytes(words)
     learning = ("--dim", "32", "--ffn_dim", "128", "--steps", "100", "--test_every", "100")
-    learning = (*learning, "--learning_rate", "0.01", *arguments)
+    learning = (*learning, "--learning_rate", "0.01", *arguments.split())
     run(tmp_path / "run", path, "--tokenizer", tmp_path / "words.model", *learning)
     texts = (NUMBERS.replace("three", "[MASK]").replace("seven", "[MASK]"), "no mask")
     preset = str(tmp_path / "run" / "preset")

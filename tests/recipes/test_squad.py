@@ -7,6 +7,9 @@ import pytest
 
 from recipes.text import encoders, spans, squad_data, squad_scores, synthetic
 from tests.applications.text.test_tasks import SIZES
+from tests.conftest import once
+
+pytestmark = once
 
 CONTEXT = "Jānis (born 1951, in Rīga) won  the U.S. Open\nin 1979.  He didn't play it again."
 

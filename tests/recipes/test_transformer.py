@@ -11,6 +11,7 @@ from keras_gimlp import rematerialize  # noqa: E402
 from recipes import mlm_pretraining  # noqa: E402
 from recipes.text import pretraining, transformer  # noqa: E402
 from tests.applications.text.test_gmlp_mlm import LENGTHS, masked, texts  # noqa: E402
+from tests.conftest import once  # noqa: E402
 from tests.families import run  # noqa: E402
 from tests.training import unmoved  # noqa: E402
 
@@ -117,6 +118,8 @@ def test_every_weight_learns_also_where_blocks_are_computed_again(positions):
     assert {path.split("/")[-1] for path in left} <= {"embeddings", "biases"}
 
 
+@pytest.mark.slow
+@once
 def test_they_are_as_large_as_gmlp():
     sizes = {}
     for name, config in mlm_pretraining.CONFIGURATIONS.items():
@@ -128,6 +131,7 @@ def test_they_are_as_large_as_gmlp():
         assert size == pytest.approx(sizes["small_gmlp"], rel=0.02), name
 
 
+@once
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -143,6 +147,7 @@ def test_arguments_that_do_not_fit_are_refused(wrong, message):
         transformer.Transformer(**(SIZES | wrong))
 
 
+@once
 def test_biases_start_as_those_of_alibi():
     layer = transformer.SelfAttention(2, sequence_length=4)
     layer.build((None, 4, 8))

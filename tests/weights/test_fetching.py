@@ -135,6 +135,7 @@ def test_a_cache_that_cannot_be_written_is_named(server, cache, exported, monkey
         fetching.fetch_entry(entry_at(server, exported[1].read_bytes()))
 
 
+@pytest.mark.process
 def test_two_processes_that_fetch_at_once_do_no_harm(server, cache, exported):
     content = exported[1].read_bytes()
     entry = entry_at(server, content)
@@ -164,6 +165,7 @@ def test_a_published_file_with_a_hash_in_its_name_is_checked(exported, tmp_path)
         tiny(classes=3, weights=path)
 
 
+@pytest.mark.process
 def test_weights_come_from_the_hugging_face_hub(server, exported, tmp_path):
     server.files["/me/mine/resolve/main/model.safetensors"] = exported[1].read_bytes()
     code = (

@@ -9,6 +9,7 @@ from keras import ops
 from keras_gimlp import applications
 from tests import reference
 from tests.applications.text.test_gmlp_mlm import LENGTHS, texts
+from tests.conftest import once
 from tests.descriptions import refuses_other_integers
 from tests.families import run
 from tests.training import unmoved
@@ -114,6 +115,7 @@ def test_a_saved_preset_is_the_same_model_and_fills_tasks(tmp_path):
     assert run(classifier, texts()).shape == (3, 3)
 
 
+@once
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match='`form` must be "full", "local" or "simple"'):
         applications.AFT_MLM(**SIZES | {"form": "conv"})

@@ -11,9 +11,10 @@ from keras import ops
 from keras_gimlp import applications
 from keras_gimlp.counting import count_macs
 from tests import reference
+from tests.conftest import mostly_once, once
 from tests.descriptions import refuses_other_integers
 from tests.families import run
-from tests.test_package import other_backend, python, run_examples
+from tests.test_package import run_examples
 from tests.training import unmoved
 
 SIZES = {"vocabulary_size": 23, "depth": 2, "dim": 8, "ffn_dim": 12, "sequence_length": 9}
@@ -97,7 +98,7 @@ def test_model_equals_the_formula(attention_dim, spatial, tokens, form):
 
 
 @ONE_TOKEN
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", mostly_once(FORMS, "split"))
 @BOTH
 def test_an_example_depends_on_neither_its_batch_nor_its_padding(attention_dim, form):
     model = small(attention_dim=attention_dim, form=form)
@@ -149,14 +150,7 @@ FLOPS = {
 }
 
 
-@pytest.fixture
-def without_values():
-    """Variables get a shape and no value: the largest model alone would take 4 GB."""
-    with keras.StatelessScope(initialize_variables=False):
-        yield
-    keras.utils.clear_session(free_memory=False)  # or the next scope would fill them
-
-
+@once
 @pytest.mark.parametrize("size", PARAMETERS)
 def test_named_sizes_have_the_published_parameters_and_operations(size, without_values):
     model = getattr(applications, size)()
@@ -168,10 +162,12 @@ def test_named_sizes_have_the_published_parameters_and_operations(size, without_
     assert 0.96 < 2 * count_macs(model, tokens=512) / FLOPS[size] <= 1
 
 
+@once
 def test_every_published_size_is_listed():
     assert list(PARAMETERS) == applications.list_models("*mlm*")
 
 
+@once
 def test_forms_have_the_sizes_of_the_ablation(without_values):
     sizes = {"vocabulary_size": 32000, "depth": 36, "dim": 512, "sequence_length": 128}
     for form in FORMS:
@@ -180,6 +176,7 @@ def test_forms_have_the_sizes_of_the_ablation(without_values):
         assert round(parameters / 1e6) == (102 if form == "split" else 92)
 
 
+@once
 @BOTH
 def test_parts_of_a_block_have_the_published_counts(attention_dim):
     d, f, n, a = 8, 12, 9, attention_dim or 0
@@ -189,6 +186,7 @@ def test_parts_of_a_block_have_the_published_counts(attention_dim):
     assert model.count_params() == 2 * block + 23 * d + 2 * d
 
 
+@once
 def test_dropout_and_stochastic_depth_are_where_they_are_asked_for():
     model = applications.gMLP_MLM(**(SIZES | {"depth": 3}), dropout=0.1, drop_path_rate=0.2)
     rates = {x.name: x.rate for x in model.layers if isinstance(x, keras.layers.Dropout)}
@@ -199,6 +197,7 @@ def test_dropout_and_stochastic_depth_are_where_they_are_asked_for():
     )
 
 
+@once
 def test_the_only_block_is_the_last_one():
     model = applications.gMLP_MLM(**(SIZES | {"depth": 1}), drop_path_rate=0.2)
     assert model.get_layer("block0_drop_path").rate == 0.2
@@ -227,26 +226,6 @@ def test_a_preset_is_loaded_with_other_dropout(rates, tmp_path):
         str(tmp_path), dropout=rates[1], drop_path_rate=rates[1]
     )
     np.testing.assert_allclose(run(loaded, texts()), run(model, texts()), rtol=1e-5, atol=1e-6)
-
-
-def test_a_preset_saved_here_predicts_the_same_on_another_backend(tmp_path):
-    task = applications.gMLPMaskedLM(small(attention_dim=4))
-    task.save_to_preset(str(tmp_path))
-    x = masked(texts())
-    np.savez(tmp_path / "x.npz", **x)
-    expected = task.predict(x, verbose=0)
-    python(
-        "import sys, keras_hub, numpy as np\n"
-        "from keras_gimlp import applications\n"
-        "folder = sys.argv[1]\n"
-        "applications.gMLP_MLM\n"
-        "model = keras_hub.models.MaskedLM.from_preset(folder, preprocessor=None)\n"
-        "x = dict(np.load(f'{folder}/x.npz'))\n"
-        "np.save(f'{folder}/y.npy', model.predict(x, verbose=0))\n",
-        tmp_path,
-        backend=other_backend(),
-    )
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-4, atol=1e-4)
 
 
 # Tasks
@@ -336,6 +315,7 @@ def tokenizers(pieces):
     return applications.gMLPTokenizer(pieces), word_pieces()
 
 
+@once
 def test_a_text_becomes_tokens_between_special_ones(pieces):
     for tokenizer in tokenizers(pieces):
         preprocess = applications.gMLPTextClassifierPreprocessor(tokenizer, sequence_length=9)
@@ -350,6 +330,7 @@ def test_a_text_becomes_tokens_between_special_ones(pieces):
         np.testing.assert_array_equal(ops.convert_to_numpy(y), [0, 1])
 
 
+@once
 def test_tokens_are_masked_but_special_ones(pieces):
     for tokenizer in tokenizers(pieces):
         preprocess = applications.gMLPMaskedLMPreprocessor(
@@ -363,10 +344,11 @@ def test_tokens_are_masked_but_special_ones(pieces):
         assert not set(y[weights > 0]) & set(tokenizer.special_token_ids)
 
 
+@pytest.mark.slow
 @SKIPS_OPTIMIZER
 # KerasHub leaves the file of pieces open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("kind", [0, 1])
+@pytest.mark.parametrize("kind", mostly_once([0, 1], 0))
 def test_pretraining_on_text_leads_to_a_classifier_by_its_preset(pieces, kind, tmp_path):
     tokenizer = tokenizers(pieces)[kind]
     task = applications.gMLPMaskedLM(
@@ -447,6 +429,8 @@ def test_a_quantized_model_is_saved_and_loaded(tmp_path):
     np.testing.assert_allclose(loaded.predict(x, verbose=0), outputs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
+@once
 @pytest.mark.parametrize("name", ["gMLP_MLM", "gMLPTextClassifier", "gMLPMaskedLM"])
 def test_examples_in_docstrings_run(name):
     run_examples(getattr(applications, name).__doc__)
@@ -455,6 +439,7 @@ def test_examples_in_docstrings_run(name):
 # Errors
 
 
+@once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -470,10 +455,12 @@ def test_wrong_arguments_are_refused_in_one_sentence(arguments, message):
         applications.gMLP_MLM(**(SIZES | arguments))
 
 
+@once
 def test_every_integer_must_be_positive_and_no_boolean():
     refuses_other_integers(applications.gMLP_MLM, SIZES | {"attention_dim": 4})
 
 
+@once
 def test_a_misspelt_argument_of_a_size_is_a_type_error():
     with pytest.raises(
         TypeError, match="gMLP_MLM_Base\\(\\) got an unexpected keyword argument 'attention_dims'"
@@ -487,6 +474,7 @@ def test_an_example_longer_than_the_model_is_refused():
         small()(texts(10, (10, 3)))
 
 
+@once
 def test_a_preprocessor_that_does_not_fit_is_refused():
     preprocessor = applications.gMLPTextClassifierPreprocessor(word_pieces(), sequence_length=10)
     with pytest.raises(ValueError, match="must be at most the backbone's, 9. Received: .*=10"):
@@ -502,6 +490,7 @@ def test_a_preprocessor_that_does_not_fit_is_refused():
         applications.gMLPMaskedLM(small(), preprocessor)
 
 
+@once
 def test_a_vocabulary_without_a_special_token_is_refused():
     sentencepiece = pytest.importorskip("sentencepiece")
     file = io.BytesIO()

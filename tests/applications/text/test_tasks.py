@@ -7,6 +7,7 @@ import pytest
 from keras import ops
 
 from keras_gimlp import applications
+from tests.conftest import mostly_once, once
 from tests.families import run
 from tests.test_package import python, run_examples
 from tests.training import unmoved
@@ -33,6 +34,7 @@ HEADS = {
 }
 EVERY_HEAD = pytest.mark.parametrize("name", HEADS)
 EVERY_BACKBONE = pytest.mark.parametrize("gated", [True, False])
+ONE_BACKBONE = pytest.mark.parametrize("gated", mostly_once([True, False], True))
 
 
 def backbone(gated, **kwargs):
@@ -104,7 +106,7 @@ def test_outputs_are_those_of_the_equations(name, gated):
 
 
 @EVERY_HEAD
-@EVERY_BACKBONE
+@ONE_BACKBONE
 def test_the_loss_reaches_every_trainable_weight(name, gated):
     task, x, labels, _ = build(name, gated, **({} if name == "SpanExtractor" else {"dropout": 0.0}))
     for layer in task.backbone._flatten_layers():
@@ -113,6 +115,7 @@ def test_the_loss_reaches_every_trainable_weight(name, gated):
     assert unmoved(task, x, labels, "auto") == []
 
 
+@once
 @pytest.mark.parametrize("name", ["TokenClassifier", "SpanExtractor"])
 def test_the_pooler_is_not_trained_where_no_loss_reaches_it(name):
     task, *_ = build(name, gated=True)
@@ -143,8 +146,9 @@ def test_a_head_leaves_the_encoder_as_it_was(tagger_first, tmp_path):
     assert tagger.trainable_variables == []
 
 
+@pytest.mark.slow
 @EVERY_HEAD
-@EVERY_BACKBONE
+@ONE_BACKBONE
 def test_logits_have_the_digits_of_float32_under_mixed_precision(name, gated):
     arguments, shape, _, expected = HEADS[name]
     encoder = backbone(gated, dtype="mixed_bfloat16")
@@ -175,6 +179,7 @@ def test_a_saved_preset_is_the_same_task(name, tmp_path):
     np.testing.assert_allclose(run(loaded, x), run(task, x), rtol=1e-5, atol=1e-6)
 
 
+@once
 @EVERY_HEAD
 def test_a_preset_saved_under_mixed_precision_is_loaded_in_the_current_one(name, tmp_path):
     task = getattr(applications, name)(backbone(True, dtype="mixed_bfloat16"), **HEADS[name][0])
@@ -195,6 +200,7 @@ def test_a_preset_of_an_encoder_gets_a_new_head(name, tmp_path):
         np.testing.assert_allclose(hidden(task.backbone, x)[key], value, rtol=1e-5, atol=1e-6)
 
 
+@once
 @EVERY_HEAD
 def test_a_preset_gives_the_sizes_without_its_weights(name, tmp_path):
     encoder = backbone(gated=False)
@@ -224,6 +230,8 @@ def test_a_saved_task_goes_on_training_as_it_was_compiled(name, tmp_path):
     )
 
 
+@pytest.mark.process
+@once
 def test_a_head_in_a_new_process_knows_every_preset_of_ours(tmp_path):
     text_gmlp = applications.gMLP_MLM(vocabulary_size=50, depth=1, dim=8, ffn_dim=16)
     backbone(gated=True).save_to_preset(str(tmp_path / "gated"))
@@ -240,6 +248,7 @@ def test_a_head_in_a_new_process_knows_every_preset_of_ours(tmp_path):
     assert output.split() == ["giBERT", "gMLP_MLM"]
 
 
+@once
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
@@ -252,6 +261,8 @@ def test_wrong_arguments_are_refused(name, arguments, message):
         build(name, gated=False, **arguments)
 
 
+@pytest.mark.slow
+@once
 @EVERY_HEAD
 def test_examples_in_docstrings_run(name):
     run_examples(getattr(applications, name).__doc__)

@@ -12,7 +12,9 @@ import tensorflow_datasets as tfds
 from recipes.image_classification import Config
 from recipes.images import datasets
 from recipes.training import devices, streams
-from tests.conftest import once
+from tests.conftest import everywhere, once
+
+pytestmark = once
 
 CONFIG = Config(epochs=3, batch_size=4, image_size=8, crop_padding=0, shuffle_buffer=10)
 
@@ -263,6 +265,7 @@ def test_augmentation_changes_images_and_keeps_their_shape_and_range(rng, fields
     assert np.abs(batch.numpy() - originals).max() > 1
 
 
+@everywhere
 @pytest.mark.parametrize("fields", [{"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}])
 def test_mixing_mixes_images_and_labels_alike(fields):
     config = dataclasses.replace(CONFIG, batch_size=10, epochs=4, image_size=64, **fields)
@@ -280,7 +283,7 @@ def test_mixing_mixes_images_and_labels_alike(fields):
     assert kinds <= set(fields)
 
 
-@once
+@pytest.mark.slow
 def test_rand_augment_changes_images_and_computes_in_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     config = dataclasses.replace(CONFIG, rand_augment_ops=1, mixup=0.2, epochs=1, batch_size=10)

@@ -12,7 +12,9 @@ from recipes.__main__ import GROUPS, path_of
 from recipes.__main__ import main as list_jobs
 from recipes.image_classification import CONFIGURATIONS, Config
 from recipes.program import command_line
-from tests.conftest import ROOT
+from tests.conftest import ROOT, once
+
+pytestmark = once
 
 JOBS = tuple(job for jobs in GROUPS.values() for job in jobs)
 
@@ -53,6 +55,7 @@ def test_help_lists_every_configuration(capsys):
     assert all(name in text for name in CONFIGURATIONS)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "job",
     [

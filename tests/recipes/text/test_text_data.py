@@ -25,7 +25,9 @@ from recipes.text import (
     tokenizers,
 )
 from recipes.text.study import Setting
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, everywhere, once
+
+pytestmark = once
 
 
 @pytest.mark.parametrize("model", ["BERT", "RoBERTa", "DeBERTaV3"])
@@ -61,6 +63,7 @@ def encode(model, text):
     return sentencepiece.SentencePieceProcessor(model_proto=model).encode(text)
 
 
+@everywhere
 def test_batches_are_cut_to_their_longest_example():
     task = gmlp("toeplitz")
     mask = np.arange(100) < np.array([[3], [40], [20]])
@@ -70,6 +73,7 @@ def test_batches_are_cut_to_their_longest_example():
     assert int(fine_tuning.trim({"padding_mask": np.ones((2, 5, 100))}, task)[1]) == 100
 
 
+@everywhere
 def test_batches_for_dense_spatial_weights_keep_their_length():
     task = gmlp("dense")
     x, width = fine_tuning.trim(
@@ -89,6 +93,7 @@ def gmlp(spatial):
 
 
 # KerasHub leaves the file of the vocabulary open.
+@everywhere
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_preset_of_gmlp_is_fine_tuned_as_what_it_is(tmp_path):
     tokenizer = applications.gMLPTokenizer(tokenizers.sentence_piece_model(["a b c"] * 9, 20))

@@ -9,6 +9,7 @@ from keras_gimlp import applications
 from recipes.training import optimizers
 from recipes.training.optimizers import LinearDecay
 from recipes.training.options import AdamWOptions
+from tests.conftest import once
 
 SIZES = {"num_layers": 1, "num_heads": 2, "hidden_dim": 4, "intermediate_dim": 4}
 SIZES |= {"max_sequence_length": 8, "vocabulary_size": 20}
@@ -65,6 +66,7 @@ MODELS = {
 }
 
 
+@once
 @pytest.mark.parametrize("name", MODELS)
 def test_kernels_and_embeddings_are_decayed_whatever_their_rank(name):
     build, decayed, kept = MODELS[name]
@@ -102,12 +104,14 @@ def test_learning_rate_falls_as_a_cosine(warmup):
     np.testing.assert_allclose(found, [*rise, *fall], atol=1e-6)
 
 
+@once
 def test_schedule_is_kept_in_a_config():
     schedule = LinearDecay(0.5, 4, 20)
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
     assert again.get_config() == schedule.get_config()
 
 
+@once
 def test_warmup_takes_at_most_half_of_the_run_and_says_so(capsys):
     assert optimizers.limit_warmup(22, 44) == 22
     assert not capsys.readouterr().out
@@ -117,6 +121,7 @@ def test_warmup_takes_at_most_half_of_the_run_and_says_so(capsys):
     assert lines[0] == "Warm-up takes 22 of the run's 44 updates, instead of 23."
 
 
+@once
 def test_accumulated_batches_are_fewer_updates():
     assert optimizers.count_updates(AdamWOptions(accumulation_steps=4), 11) == 2
     with pytest.raises(SystemExit, match="--accumulation_steps must be at most .*, 3. Received: 4"):

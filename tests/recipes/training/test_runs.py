@@ -15,6 +15,9 @@ import pytest
 from recipes.program import command_line, files
 from recipes.training import checkpoints, runs
 from recipes.training.options import RunOptions
+from tests.conftest import everywhere, once
+
+pytestmark = once
 
 X, Y = np.eye(4, dtype="float32"), np.ones((4, 1), "float32")
 
@@ -51,6 +54,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.process
 def test_of_two_processes_in_a_folder_one_is_refused_until_the_other_dies(started):
     program = (
         "import filelock, sys\n"
@@ -78,6 +82,7 @@ def test_a_folder_is_free_after_a_run_and_after_a_refused_one(started):
     train(started)
 
 
+@everywhere
 def test_a_checkpoint_names_every_variable_and_restores_it(started):
     with np.load(started / "checkpoint-2.npz") as state:
         kept = dict(state)
@@ -110,6 +115,7 @@ def test_variables_of_one_path_are_refused():
         checkpoints.state_of(model)
 
 
+@everywhere
 @pytest.mark.parametrize("change", ["shape", "name"])
 def test_a_checkpoint_of_another_model_is_refused(change, started):
     path = started / "checkpoint-2.npz"
@@ -158,6 +164,7 @@ def fail(number):
     return failing
 
 
+@everywhere
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_a_disk_that_takes_no_more_keeps_the_last_good_state(number, tmp_path, monkeypatch):
     whole = train(tmp_path / "whole")

@@ -1,6 +1,9 @@
 import tensorflow as tf
 
 from recipes.training import streams
+from tests.conftest import once
+
+pytestmark = once
 
 
 def test_batches_that_are_ready_wait_for_no_tuning():
