@@ -63,7 +63,7 @@ package: .venv-package/installed
 	for folder in tests recipes studies docs; do diff -r -x __pycache__ -x _build $$folder $(PACKAGE)/$$folder; done
 	diff -r -x __pycache__ keras_gimlp $(PACKAGE)/.venv/lib/python*/site-packages/keras_gimlp
 	cd $(PACKAGE); env -u PYTHONPATH KERAS_BACKEND=jax .venv/bin/python -m pytest $(ARGS) \
-	    tests/test_package.py tests/weights/test_keras_files.py -k "not (tab_completion or type_checkers or docstring_with)"
+	    tests/test_package.py tests/weights/test_loading.py -k "not (tab_completion or type_checkers or docstring_with)"
 
 # The pages import the recipes too. What one compiles with JAX, the next ones have.
 docs: export KERAS_BACKEND = jax

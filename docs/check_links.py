@@ -48,5 +48,4 @@ def problems(folder):
 
 if __name__ == "__main__":
     root = pathlib.Path(sys.argv[1]).resolve()
-    found = sorted(set(problems(root)))
-    sys.exit("\n".join(found) or None)
+    sys.exit("\n".join(sorted(set(problems(root)))) or None)

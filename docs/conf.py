@@ -17,7 +17,6 @@ extensions = ["myst_nb", "mathml", "public_names", "tables"]
 exclude_patterns = ["_build", "extensions"]
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 4
-suppress_warnings = ["myst.header"]  # sections of recipes/README.md keep their levels
 
 # Every page is run anew, apart from the sources; an error in one ends the build.
 nb_execution_mode = "force"

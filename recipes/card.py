@@ -1,10 +1,10 @@
-"""Writes the model card of a finished run: what its folder says, in the form of model hubs.
+"""Writes the model card of a finished run, as model hubs read it.
 
     python -m recipes.card --run_dir runs/digits-gMLP_Ti-jax-seed0
 
-The card is Markdown below the YAML that hubs read. It states what the run folder holds, and says so
+The card is Markdown below the YAML that hubs read. It states what the run folder holds, and says
 where that leaves something open, such as the license of the weights. Read it before you publish it:
-it has the command and the options as they were given, with the paths in them.
+it repeats the command and the options, with the paths in them.
 """
 
 import dataclasses
@@ -15,15 +15,17 @@ import shlex
 from recipes.program import command_line, files
 
 PROGRAM = "python -m recipes.card"
-# What hubs call the task of a recipe.
+# What hubs call the task of a job.
 TASKS = {
-    "image_classification": "image-classification",
-    "mlm_pretraining": "fill-mask",
-    "glue": "text-classification",
-    "inhibition_study": "text-classification",
-    "ner": "token-classification",
-    "squad": "question-answering",
-    "swag": "multiple-choice",
+    "recipes.image_classification": "image-classification",
+    "recipes.mlm_pretraining": "fill-mask",
+    "recipes.glue": "text-classification",
+    "recipes.ner": "token-classification",
+    "recipes.squad": "question-answering",
+    "recipes.swag": "multiple-choice",
+    # They train as `recipes.glue` does.
+    "studies.gates.levels": "text-classification",
+    "studies.gates.diagnosis": "text-classification",
 }
 # What the summary of a run holds beside its scores.
 NO_SCORES = {"epochs", "parameters", "seconds", "backend", "hardware", "devices"}
@@ -31,7 +33,7 @@ NO_SCORES = {"epochs", "parameters", "seconds", "backend", "hardware", "devices"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to describe. The comments are the help of the command line."""
+    """The run to describe."""
 
     # Folder of the finished run.
     run_dir: pathlib.Path
@@ -54,21 +56,17 @@ def main(arguments=None):
 
 
 class Run:
-    """What the folder of a finished run holds. Ends the program if it is none.
+    """The content of a finished run's folder. Ends the program if it holds none.
 
-    Attributes:
-        config: Dictionary, the options.
-        starts: List of dictionaries, the circumstances of each start.
-        summary: Dictionary, scores and figures.
-        recipe: Name of the recipe, from the command.
-        saved: Path of the trained model.
+    `starts` are the circumstances of each start, `job` is the module of its command, `saved` the
+    path of the trained model.
     """
 
     def __init__(self, folder):
         if not (folder / "config.json").is_file():
             raise SystemExit(
                 f"{folder} is no run folder: it has no config.json. Name the folder of one run, in "
-                "a study that of a model and a seed."
+                "a study the folder of a model and a seed."
             )
         if not files.is_complete(folder):
             raise SystemExit(
@@ -78,14 +76,14 @@ class Run:
         self.summary = files.read_json(folder / "summary.json")
         try:
             self.config, self.starts = record["config"], record["starts"]
-            named = [x for x in self.starts[-1]["command"] if x.startswith("recipes.")]
-            self.recipe = named[0].removeprefix("recipes.")
+            command = self.starts[-1]["command"]
+            self.job = command[command.index("-m") + 1]
             self.model = self.config["model"]
             self.scores = {k: v for k, v in self.summary.items() if is_score(k)}
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError) as error:
             raise SystemExit(f"{folder} holds no record of a training recipe.") from error
         models = [path for path in (folder / "model.keras", folder / "preset") if path.exists()]
-        if self.recipe not in TASKS or not models:
+        if self.job not in TASKS or not models:
             raise SystemExit(f"{folder} holds no trained model of {', '.join(TASKS)}.")
         (self.saved,) = models
         if isinstance(self.model, list):  # a run of a study has one
@@ -106,25 +104,23 @@ def render(run, license):
     """Returns the text of the card."""
     known = "" if license != "unknown" else ": neither this nor that of the data is in the run"
     data = run.data or "files of its user"
-    length = (
-        f"{run.config['steps']:,} steps"
-        if "steps" in run.config
-        else f"{run.summary['epochs']} epochs"
-    )
+    steps = run.config.get("steps")
+    length = f"{steps:,} steps" if steps else f"{run.summary['epochs']} epochs"
     return f"""---
-{head(run, license)}---
+{head(run, license)}
+---
 
 # {run.model} on {data}
 
-{run.model} of `keras_gimlp`, {run.summary["parameters"]:,} parameters, trained by its recipe
-`{run.recipe}`.
+{run.model} of `keras_gimlp`, {run.summary["parameters"]:,} parameters, trained by
+`python -m {run.job}`.
 {origin(run)}
 
 ## Scores
 
 {table(("on the test examples, after the last epoch", "value"), run.scores)}
-One run of {length} with seed {run.config["seed"]}: how much other seeds differ is not known.
-How well the model does on other data is not known either.
+One run of {length} with seed {run.config["seed"]}. Not known: how far other seeds differ, and how
+well the model does on other data.
 
 ## Intended use
 
@@ -139,8 +135,8 @@ License: {license}{known}.
 
 ## Training
 
-Data: {data}. `None` is the default of the recipe; of `steps_per_epoch`, it is as many as the
-training examples fill.
+Data: {data}. `None` is the default of the job; for `steps_per_epoch`, as many as the training
+examples fill.
 
 {table(("option", "value"), {k: shown(v) for k, v in run.config.items()})}
 Training took {run.summary["seconds"]:,.0f} s.
@@ -151,18 +147,17 @@ Training took {run.summary["seconds"]:,.0f} s.
 
 
 def head(run, license):
-    """Returns the lines that a hub reads."""
-    metrics = [name.removeprefix("test_") for name in run.scores if not name.endswith("loss")]
-    fields = {
-        "license": license,
-        "library_name": "keras" if run.saved.suffix == ".keras" else "keras-hub",
-        "pipeline_tag": TASKS[run.recipe],
-        "tags": ["keras_gimlp", run.model],
-        "datasets": [run.data] if run.data else [],
-        "metrics": metrics,
-    }
-    # JSON is YAML too, and has no characters that would need other quotes.
-    return "".join(f"{name}: {json.dumps(value)}\n" for name, value in fields.items())
+    """Returns the YAML that a hub reads."""
+    from huggingface_hub import ModelCardData
+
+    return ModelCardData(
+        license=license,
+        library_name="keras" if run.saved.suffix == ".keras" else "keras-hub",
+        pipeline_tag=TASKS[run.job],
+        tags=["keras_gimlp", run.model],
+        datasets=[run.data] if run.data else [],
+        metrics=[x.removeprefix("test_") for x in run.scores if not x.endswith("loss")],
+    ).to_yaml()
 
 
 def origin(run):
@@ -172,20 +167,20 @@ def origin(run):
         return "Its initial weights were random."
     return (
         f"Its initial weights were `{weights}`, whose license and data apply to it "
-        "too; the run does not know them."
+        "too; they are not in the run."
     )
 
 
 def task_of(run):
     """Returns what the model does."""
-    task = TASKS[run.recipe].replace("-", " ").capitalize()
+    task = TASKS[run.job].replace("-", " ").capitalize()
     if "image_size" not in run.config:
         return f"{task}, at most {run.config['sequence_length']} tokens"
     return f"{task} of {run.config['image_size']} x {run.config['image_size']} pixels"
 
 
 def usage(run):
-    """Returns how to load the model, and what it takes and gives."""
+    """Returns how to load the model, its inputs and its outputs."""
     if run.saved.suffix == ".keras":
         weights = run.config["preprocessing"] or run.config["weights"]
         scale = [f"weights={weights!r}", f"model={run.model!r}"] if weights else []
@@ -214,10 +209,10 @@ The preset holds the tokenizer, which was used as it is there."""
 def circumstances(start):
     """Returns the lines on one start of the run."""
     versions = {"python": start["python"]} | start["versions"]
-    found = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
+    versions = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
     command = shlex.join(["python", *start["command"][1:]])
     return f"""Started {start["time"]} on {start["hardware"]}, commit
-{start["commit"] or "not known"}, {found}:
+{start["commit"] or "not known"}, {versions}:
 
     {command}
 

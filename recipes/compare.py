@@ -1,17 +1,24 @@
-"""Compares finished runs in one table and one plot of a column of their `metrics.csv`.
+"""Compares finished runs: a table and a plot of a column, or a paired test of a score.
 
     python -m recipes.compare runs/mlm-* --column val_perplexity --output comparison
     python -m recipes.compare runs/mlm-* --column val_perplexity --axis seconds
     python -m recipes.compare runs/mlm-* --column val_perplexity --keep results.json
     python -m recipes.compare results.json --column val_loss
+    python -m recipes.compare runs/glue-cola/*/ --score matthews --baseline BERT
 
 Runs that differ only in their seed are one row, with mean and standard deviation, and one curve
-with the range over the seeds. The runs may be those of different recipes, if each has the column.
+with the range over the seeds. Runs of different recipes can be compared if each has the column.
 With `--axis seconds` the curves are drawn against the time of training and testing, and the table
-has the values at the time when the shortest run ended; between two epochs they are interpolated.
+has the values at the time when the shortest run ended, interpolated between two epochs.
 `comparison.md` and `comparison.png` are written. `--keep` writes configurations, metrics and scores
-of the runs, without their models, into one file, which stands for their folders afterwards.
-`studies/*/results` holds those of the tables in the studies.
+of the runs, without their models, into one file, which stands for their folders afterwards: the
+files in `studies/*/results` are written so.
+
+With `--score`, runs of `glue` are tested against a baseline on the seeds that both have: the two
+runs of a pair saw the same examples in the same order, and are tested on the same examples. The
+table has the mean difference; its 95 % interval when seeds and test examples are drawn again with
+replacement, both of a pair together (a bootstrap over both); and the p of Student's paired t-test
+over the seeds, which takes the test examples as given.
 """
 
 import dataclasses
@@ -22,6 +29,7 @@ import numpy as np
 import tyro
 
 from recipes.program import command_line, files
+from recipes.program.command_line import Count, Seed
 from recipes.trained import finished
 
 PROGRAM = "python -m recipes.compare"
@@ -29,12 +37,12 @@ PROGRAM = "python -m recipes.compare"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to compare. The comments are the help of the command line."""
+    """The runs to compare, and by which column or score."""
 
     # Folders of runs, and files that --keep has written.
     folders: tyro.conf.Positional[tuple[pathlib.Path, ...]]
     # Column of metrics.csv. The table has its value after the last epoch.
-    column: str
+    column: str | None = None
     # Path of the two files, without .md and .png.
     output: pathlib.Path = pathlib.Path("comparison")
     # What the curves are drawn against.
@@ -44,20 +52,39 @@ class Config:
     # Also write the runs into this file, which takes the place of their folders.
     keep: pathlib.Path | None = None
 
+    # Instead of a column, the score of a paired test: matthews, accuracy, f1, pearson or spearman.
+    score: str | None = None
+    # Model that the others are tested against. It must have one setting.
+    baseline: str = "BERT"
+    # Settings of fewer seeds, such as those of a search for the learning rate, are left out.
+    least_seeds: Count = 1
+    # How often seeds and examples are drawn again.
+    draws: Count = 2_000
+    # Seed of these draws.
+    seed: Seed = 0
+
 
 def main(arguments=None):
     config = command_line.parse_options(Config, PROGRAM, __doc__, arguments)
     if not config.folders:
         raise SystemExit("Name the folders of the runs to compare.")
+    if (config.column is None) == (config.score is None):
+        raise SystemExit("Name what to compare: either --column or --score.")
     runs = [run for path in config.folders for run in finished.read(path)]
     if config.keep is not None or any(path.is_file() for path in config.folders):
         # A file has lost the folders of the data: they tell no two settings apart.
         runs = [finished.as_kept(run) for run in runs]
-    check(runs, config.column)
-    settings = grouped(runs)
-    table = markdown(settings, config.column, config.axis)
+    if config.column is not None:
+        check(runs, config.column)
     if config.keep is not None:
         finished.keep(config.keep, runs)
+    settings = grouped(runs)
+    if config.score is not None:
+        from recipes.trained import paired
+
+        print(paired.table(settings, config), end="")
+        return
+    table = markdown(settings, config.column, config.axis)
     config.output.parent.mkdir(parents=True, exist_ok=True)
     # Not `with_suffix`, to which the end of "lr-0.1" is one.
     pathlib.Path(f"{config.output}.md").write_text(table)
@@ -76,10 +103,10 @@ def check(runs, column):
             )
 
 
-def grouped(found):
+def grouped(runs):
     """Returns the runs by the name of their setting."""
     settings = {}
-    for run in found:
+    for run in runs:
         settings.setdefault(run.setting, []).append(run)
     firsts = [members[0].config for members in settings.values()]
     return {name_of(members[0].config, firsts): members for members in settings.values()}
@@ -91,19 +118,19 @@ def name_of(config, others):
     same = [flat(other) for other in others if other["config"] == name]
     keys = sorted(set().union(*same) - {"seed"})
     differing = [key for key in keys if len({str(other.get(key)) for other in same}) > 1]
-    found = {key: flat(config).get(key) for key in differing}
-    found = {k: " ".join(map(str, x)) if isinstance(x, list) else x for k, x in found.items()}
-    return ", ".join([name, *(f"{key} {x}" for key, x in found.items() if x not in ("", None))])
+    own = {key: flat(config).get(key) for key in differing}
+    own = {k: " ".join(map(str, x)) if isinstance(x, list) else x for k, x in own.items()}
+    return ", ".join([name, *(f"{key} {x}" for key, x in own.items() if x not in ("", None))])
 
 
 def flat(config):
-    """Returns a configuration in which the items of dictionaries, as `model_args`, are its own."""
-    found = {key: value for key, value in config.items() if not isinstance(value, dict)}
+    """Returns the options of a configuration; items of a dictionary count as options too."""
+    options = {key: value for key, value in config.items() if not isinstance(value, dict)}
     for outer, inner in config.items():
         if isinstance(inner, dict):
             # An item of the same name stays beside the other, or two settings would be one.
-            found |= {f"{outer}.{k}" if k in config else k: x for k, x in inner.items()}
-    return found
+            options |= {f"{outer}.{k}" if k in config else k: x for k, x in inner.items()}
+    return options
 
 
 def markdown(settings, column, axis="epoch"):

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from recipes import missing
+from recipes import language
 from recipes.program import command_line
 from recipes.program.command_line import Count
 from recipes.text.sentences import MASK, encode, name_of
@@ -21,7 +21,7 @@ PROGRAM = "python -m recipes.fill_masks"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to fill. The comments are the help of the command line."""
+    """The sentences to fill, and with which model."""
 
     # Folder or name of the preset.
     preset: str
@@ -33,14 +33,11 @@ class Config:
 
 def main(arguments=None):
     config = command_line.parse_options(Config, PROGRAM, __doc__, arguments)
-    # Not at the top of the file: --help would wait for them.
-    try:
+    with language():
         import keras_hub
 
         # From here on KerasHub knows our presets, those of the Transformer to compare with too.
         from recipes.text import transformer  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise missing(error) from None
     from recipes.training import devices
 
     devices.prepare("float32", seed=0)
@@ -55,16 +52,10 @@ def main(arguments=None):
 
 
 def fill(task, text, top=5):
-    """Returns the most likely tokens for every mask in a text.
+    """Returns for every `[MASK]` in a text its `top` likeliest tokens with their probabilities.
 
-    Args:
-        task: A `keras_hub.models.MaskedLM` with its preprocessor.
-        text: String with one or more `[MASK]`.
-        top: Integer, how many tokens for each.
-
-    Returns:
-        For every mask a list of pairs: a token without its mark of a word's beginning or middle,
-        and its probability.
+    The task is a `keras_hub.models.MaskedLM` with its preprocessor. Tokens are without their marks
+    of a word's beginning or middle.
     """
     from keras import ops
 
@@ -75,11 +66,11 @@ def fill(task, text, top=5):
     x = encode(tokenizer, text, task.input, task.preprocessor.sequence_length)
     # Not `predict`, in which the preprocessor would expect a text and mask it at random.
     (logits,) = task(x)
-    found = []
+    candidates = []
     for shares in ops.convert_to_numpy(ops.softmax(ops.cast(logits, "float32"))):
         best = np.argsort(-shares)[:top]
-        found.append([(name_of(tokenizer, i), float(shares[i])) for i in best])
-    return found
+        candidates.append([(name_of(tokenizer, i), float(shares[i])) for i in best])
+    return candidates
 
 
 if __name__ == "__main__":

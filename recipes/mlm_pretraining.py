@@ -6,26 +6,28 @@
     python -m recipes.mlm_pretraining --config small_amlp --files A.txt --test_files B.txt
     python -m recipes.mlm_pretraining --config gmlp_base --data_dir DIR
 
-`small_gmlp`, `small_amlp`, `small_transformer`, `small_transformer_relative`, `small_aft`,
-`small_bert` and the ablations `small_linear`, `small_additive` and `small_multiplicative` have
-about 5 million parameters; results are in `recipes/README.md`.
+By default a gMLP of 4 blocks learns the language reference that comes with Python, in 600 steps; no
+score of it is kept. `small_gmlp`, `small_amlp`, `small_transformer`, `small_transformer_relative`,
+`small_aft`, `small_bert` and the ablations `small_linear`, `small_additive` and
+`small_multiplicative` have about 5 million parameters. On 27 books, in 5,000 steps of 16 x 128
+tokens in bfloat16 with PyTorch on one core of an AMD EPYC, three seeds: `small_gmlp` ends at a
+perplexity of 50.3 ± 0.5, `small_amlp` at 52.0 ± 1.0 and `small_transformer_relative` at 49.3 ± 0.2,
+each after about 50 minutes. All results are in `studies/language`.
 
 The text is tokenized once, into files in the folder of the run, which are deleted when the run is
 complete. They take 2 bytes per token (4 if the vocabulary has more than 65,536 tokens), so 2 GB for
-a billion tokens. `--max_examples` limits them.
+a billion tokens. `--max_examples` limits them. The trained `preset` in the folder of the run
+contains the encoder and the tokenizer.
 
-The set-ups of "Pay Attention to MLPs" (arXiv:2105.08050, Appendix A) are configurations too. None
-is reproduced yet.
+The set-ups of "Pay Attention to MLPs" (arXiv:2105.08050, Appendix A) are configurations too. Not
+reproduced yet.
 
 * `gmlp_ablation`: Table 3, 128 tokens of C4/RealNews, 125,000 steps: a perplexity of 4.35.
 * `gmlp_base`, `gmlp_large`, `gmlp_xlarge`, `amlp_base`, `amlp_large`: Table 6, 512 tokens of
   C4/English, a million steps: perplexities of 4.28, 3.32, 2.89, 3.95 and 3.19.
-
-The trained `preset` in the folder of the run contains the encoder and the tokenizer.
 """
 
 import dataclasses
-import pathlib
 from typing import Annotated, Literal
 
 from recipes.program import command_line
@@ -38,7 +40,7 @@ Share = Annotated[float, Range(above=0, below=1)]
 
 @dataclasses.dataclass(frozen=True)
 class Config(AdamWOptions, RunOptions):
-    """Every hyper-parameter of a run. The comments are the help of the command line."""
+    """Every hyper-parameter of a run."""
 
     # The encoder: gMLP, aMLP (gMLP with a tiny attention), or for comparison AFT, a Transformer
     # without attention, a pre-norm Transformer, and BERT, KerasHub's post-norm one.
@@ -53,8 +55,8 @@ class Config(AdamWOptions, RunOptions):
     attention_dim: Count | None = None
     # Attention heads (Transformer, BERT).
     num_heads: Count = 4
-    # What tells a Transformer where tokens are: a learned vector for each position, or a learned
-    # bias for each distance in each head. BERT has the former.
+    # Position encoding of the Transformer: a learned vector for each position, or a learned bias
+    # for each distance in each head. BERT has the former.
     positions: Literal["absolute", "relative"] = "absolute"
     # Spatial weights of gMLP and aMLP.
     spatial: Literal["toeplitz", "dense"] = "toeplitz"
@@ -131,7 +133,7 @@ FULL = dataclasses.replace(
     learning_rate=1e-4,
 )
 # Models of about 5 million parameters, for the text in --files. The learning rates of gMLP, aMLP
-# and the Transformer, and the warm-up, were the best ones of a grid: see recipes/README.md.
+# and the Transformer, and the warm-up, were the best ones of a grid: see studies/language.
 SMALL = Config(
     depth=10,
     dim=192,
@@ -144,68 +146,47 @@ SMALL = Config(
     learning_rate=4e-3,
     warmup_steps=1_000,
 )
-CONFIGURATIONS = command_line.named(
-    {
-        "python": Config(),
-        "small_gmlp": SMALL,
-        "small_amlp": dataclasses.replace(SMALL, model="aMLP", depth=9, attention_dim=32),
-        "small_bert": dataclasses.replace(
-            SMALL, model="BERT", depth=8, ffn_dim=768, num_heads=3, learning_rate=1e-3
-        ),
-        **{
-            f"small_transformer{suffix}": dataclasses.replace(
-                SMALL,
-                model="Transformer",
-                depth=8,
-                ffn_dim=688,
-                num_heads=3,
-                positions=positions,
-                learning_rate=learning_rate,
-            )
-            for suffix, positions, learning_rate in (
-                ("", "absolute", 2e-3),
-                ("_relative", "relative", 4e-3),
-            )
-        },
-        # Its position biases get gradients below the usual epsilon.
-        "small_aft": dataclasses.replace(
-            SMALL, model="AFT", depth=7, ffn_dim=768, learning_rate=2e-3, adam_epsilon=1e-9
-        ),
-        # As in the paper, fewer channels where they are not split.
-        **{
-            f"small_{form}": dataclasses.replace(SMALL, form=form, ffn_dim=768)
-            for form in ("linear", "additive", "multiplicative")
-        },
-        "gmlp_ablation": ABLATION,
-        "gmlp_base": dataclasses.replace(FULL, depth=48),
-        "gmlp_large": dataclasses.replace(FULL, depth=96, dim=768),
-        "gmlp_xlarge": dataclasses.replace(FULL, depth=144, dim=1024, ffn_dim=4096),
-        "amlp_base": dataclasses.replace(FULL, model="aMLP", attention_dim=64),
-        "amlp_large": dataclasses.replace(FULL, model="aMLP", depth=72, dim=768, attention_dim=128),
-    }
+SMALL_TRANSFORMER = dataclasses.replace(
+    SMALL, model="Transformer", depth=8, ffn_dim=688, num_heads=3
 )
+# fmt: off
+CONFIGURATIONS = command_line.named({
+    "python": Config(),
+    "small_gmlp": SMALL,
+    "small_amlp": dataclasses.replace(SMALL, model="aMLP", depth=9, attention_dim=32),
+    "small_bert": dataclasses.replace(SMALL, model="BERT", depth=8, ffn_dim=768, num_heads=3, learning_rate=1e-3),
+    "small_transformer": dataclasses.replace(SMALL_TRANSFORMER, learning_rate=2e-3),
+    "small_transformer_relative": dataclasses.replace(SMALL_TRANSFORMER, positions="relative"),
+    # Its position biases get gradients below the usual epsilon.
+    "small_aft": dataclasses.replace(SMALL, model="AFT", depth=7, ffn_dim=768, learning_rate=2e-3, adam_epsilon=1e-9),
+    # As in the paper, fewer channels where they are not split.
+    **{f"small_{form}": dataclasses.replace(SMALL, form=form, ffn_dim=768) for form in ("linear", "additive", "multiplicative")},
+    "gmlp_ablation": ABLATION,
+    "gmlp_base": dataclasses.replace(FULL, depth=48),
+    "gmlp_large": dataclasses.replace(FULL, depth=96, dim=768),
+    "gmlp_xlarge": dataclasses.replace(FULL, depth=144, dim=1024, ffn_dim=4096),
+    "amlp_base": dataclasses.replace(FULL, model="aMLP", attention_dim=64),
+    "amlp_large": dataclasses.replace(FULL, model="aMLP", depth=72, dim=768, attention_dim=128),
+})
+# fmt: on
 
 
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     check(config)
-    # Not at the top of the file: --help would wait for them.
     import keras
 
-    from recipes.text import corpus, encoders, masking, pretraining
+    from recipes.text import corpus, encoders, pretraining
     from recipes.training import devices, distribution, optimizers, runs
 
-    devices.prepare_training(config, pretraining.backbone_class(config))
-    name = f"{config.config}-{config.model}-{keras.backend.backend()}-seed{config.seed}"
-    folder = pathlib.Path(config.run_dir or f"runs/mlm-{name}")
+    devices.prepare_training(config, encoders.KINDS[config.model].backbone)
+    folder = runs.folder_of(config, "mlm-")
     if runs.completed(folder, config):
-        print(f"This run is complete: {folder}\n{(folder / 'summary.json').read_text()}")
-        return
+        return print(f"This run is complete: {folder}\n{(folder / 'summary.json').read_text()}")
     text = corpus.load(config)
     tokenizer = pretraining.load_tokenizer(config, text, folder)
     pretraining.check_size(config, text, tokenizer)
     task = pretraining.build_task(config, tokenizer.vocabulary_size())
-    test_every = min(config.test_every, config.steps)
     updates = optimizers.count_updates(config, config.steps)
     warmup_steps = optimizers.limit_warmup(config.warmup_steps, updates)
     task.compile(
@@ -217,17 +198,12 @@ def main(arguments=None):
         jit_compile=config.compilation,
     )
 
-    def mask(seed):
-        return masking.masking(
-            tokenizer, config.sequence_length, config.mask_rate, seed, list(task.backbone.input)
-        )
-
     # Not before: a command with a mistake leaves no folder that refuses the corrected one.
     with runs.open_run(folder, config) as run:
         pretraining.keep_tokenizer(tokenizer, folder)
         train, test = pretraining.tokenize(config, text, tokenizer, folder)
-        first_epoch = run.restore(task)
-        first_step = first_epoch * test_every
+        test_every = min(config.test_every, config.steps)
+        first_step = run.restore(task) * test_every
         print(
             f"{config.model}, {task.count_params():,} parameters, on {distribution.name()}. "
             f"{tokenizer.vocabulary_size():,} tokens in the vocabulary, {len(train):,} training "
@@ -235,30 +211,20 @@ def main(arguments=None):
             f"folder: {folder}"
         )
         if first_step < config.steps:
-            tokens = config.batch_size * config.sequence_length
-            history = task.fit(
-                masking.training_batches(
-                    train,
-                    mask(config.seed),
-                    seed=config.seed,
-                    batch_size=config.batch_size,
-                    first_step=first_step,
-                ),
-                # The same masks for every seed, so that perplexities can be compared.
-                validation_data=masking.test_batches(test, mask(0), config.batch_size),
-                initial_epoch=first_epoch,
-                epochs=config.steps // test_every,
-                steps_per_epoch=test_every,
-                callbacks=run.callbacks(
-                    seed=config.seed,
-                    unit="tokens",
-                    per_epoch=test_every * tokens,
-                    extra=[pretraining.Throughput(tokens), pretraining.Perplexity()],
-                ),
-                shuffle=False,  # the stream is shuffled already
-                verbose=run.verbose,
+            batches, test_batches = pretraining.batches(
+                config, task, tokenizer, train, test, first_step
             )
-            run.check(history)
+            tokens = config.batch_size * config.sequence_length
+            run.fit(
+                task,
+                batches,
+                validation_data=test_batches,
+                epochs=config.steps // test_every,
+                steps=test_every,
+                unit="tokens",
+                per_step=tokens,
+                extra=[pretraining.Throughput(tokens), pretraining.Perplexity()],
+            )
         task.preprocessor = pretraining.build_preprocessor(config, tokenizer)
         source = ", ".join(config.files) or config.data
         summary = run.finish(

@@ -8,30 +8,32 @@ SQuAD v1.1 and v2.0 come from TensorFlow Datasets. A text that is longer than th
 read in overlapping windows. An answer is a piece of the original text, character by character.
 Exact match (EM) and F1 are counted as in the official script, over all test questions after the
 last epoch; the answers are in `predictions.json`, which that script can read. In v2.0 a question is
-left unanswered where the score of no answer exceeds that of the best answer by more than
+left unanswered where the score of no answer exceeds the score of the best answer by more than
 `--null_threshold`; `best_f1` is the F1 at the threshold that is best on the same questions, as the
 official script reports it.
+
+By default new encoders learn 1,500 generated questions offline; no score of these, and no run on
+SQuAD, is kept.
 
 `gimlp_v1` and `gimlp_v2` are the set-ups of giDeBERTaV3-large in "giMLPs" (arXiv:2208.00929): 10
 epochs; batch size, learning rate and schedule are those in the authors' logs of other tasks. They
 report an F1 / EM of 95.8 / 89.5 and 91.6 / 89.0. `gmlp_v1` and `gmlp_v2` are those of gMLP in "Pay
 Attention to MLPs" (arXiv:2105.08050, Appendix A), for an encoder of `recipes.mlm_pretraining`:
-gMLP-base reaches an F1 of 86.7 and 70.1 there. None is reproduced yet. Our own results are in
-`recipes/README.md`.
+gMLP-base reaches an F1 of 86.7 and 70.1 there. Not reproduced yet.
 """
 
 import dataclasses
 
 from recipes.program import command_line
 from recipes.program.command_line import Count, Rate
-from recipes.text import options
+from recipes.text import fine_tuning_options as options
 
 PROGRAM = "python -m recipes.squad"
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(options.FineTuning):
-    """The options of this recipe, after those of all fine-tuning recipes."""
+    """The options of this recipe, after the options of all fine-tuning recipes."""
 
     # generated, generated_v2 (some questions have no answer), v1.1 or v2.0 (TensorFlow Datasets).
     data: str = "generated"
@@ -79,13 +81,13 @@ CONFIGURATIONS = command_line.named(
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     check(config)
-    # Not at the top of the file: --help would wait for them.
-    from recipes.text import fine_tuning, squad_data
+    from recipes.text import squad_data
+    from recipes.text.study import Study
     from recipes.training import devices
 
     devices.prepare_training(config)
     questions, test_questions = squad_data.load(config)
-    study = fine_tuning.Study("squad", config)
+    study = Study("squad", config)
     for job in study.missing():
         train(job, questions, test_questions)
     study.print_table()
@@ -113,7 +115,7 @@ def train(job, questions, test_questions):
     from keras_gimlp import applications
     from recipes.program import files
     from recipes.text import encoders, fine_tuning, spans, squad_scores
-    from recipes.training import distribution, runs, streams
+    from recipes.training import distribution
 
     config = job.config
     texts = (text for x in questions for text in (x.context, x.question))
@@ -131,9 +133,8 @@ def train(job, questions, test_questions):
 
     windows, test_windows = read(questions), read(test_questions)
     size = len(windows)
-    steps = streams.count_steps(config, size)
     task.compile(
-        optimizer=fine_tuning.optimizer(task, config, steps), jit_compile=config.compilation
+        optimizer=fine_tuning.optimizer(task, config, size), jit_compile=config.compilation
     )
     batches = tf.data.Dataset.from_tensor_slices(test_windows.x).batch(config.batch_size)
 
@@ -141,34 +142,24 @@ def train(job, questions, test_questions):
 
     def score(task):
         outputs = fine_tuning.predict(task, batches)
-        found = spans.best_answers(test_windows, test_questions, outputs, config.answer_length)
-        scores, texts = squad_scores.score(test_questions, found, config.null_threshold)
+        best = spans.best_answers(test_windows, test_questions, outputs, config.answer_length)
+        scores, texts = squad_scores.score(test_questions, best, config.null_threshold)
         answers.update(texts)
         return scores
 
-    with runs.open_run(job.folder, config) as run:
-        first_epoch = run.restore(task)
-        job.describe(task, size, steps, first_epoch)
-        print(f"{size:,} windows of {len(questions):,} questions.")
-        if windows.shortened:
-            print(
-                f"{windows.shortened:,} training questions are longer than --question_length "
-                f"{config.question_length} tokens and were cut off."
-            )
-        if first_epoch < config.epochs:
-            examples = tf.data.Dataset.from_tensor_slices(
-                (windows.x, spans.labels(windows, questions))
-            )
-            history = task.fit(
-                fine_tuning.training_batches(task, examples, size, config, first_epoch),
-                **fine_tuning.fit_arguments(run, config, steps, first_epoch, score),
-            )
-            run.check(history)
+    print(f"{size:,} windows of {len(questions):,} questions.")
+    if windows.shortened:
+        print(
+            f"{windows.shortened:,} training questions are longer than --question_length "
+            f"{config.question_length} tokens and were cut off."
+        )
+    examples = (windows.x, spans.labels(windows, questions))
+    with fine_tuning.run(job, task, encoder, size) as fit:
+        fit(tf.data.Dataset.from_tensor_slices(examples), score)
         if not answers:  # the last epoch was scored before this start of the run
             score(task)
         if distribution.process() == 0:
-            files.write_json(run.folder / "predictions.json", answers)
-        job.finish(run, task, encoder)
+            files.write_json(job.folder / "predictions.json", answers)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Writes what leaves Keras in which format: `python -m tests.export_matrix`.
 
-It tries every model in every format, which `make test` does with some, and writes into
-recipes/README.md a table and why a cell of it is empty.
+It tries every model in every format, of which `make test` tries some, and writes a table into
+docs/support.md, with the reason for each backend that cannot write a format.
 """
 
 import os
@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from recipes.export.formats import FORMATS
 from recipes.program import files
 from tests.conftest import ROOT
-from tests.support_matrix import BACKENDS, README
+from tests.support_matrix import BACKENDS, PAGE
 
 TEST = "test_a_runtime_computes_what_the_model_computes"
 PLACE = re.compile(r"(<!-- export matrix -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -26,7 +26,7 @@ def main():
         passed |= {(*case, backend): whole for case, whole in cases(report).items()}
     text = f"{table(passed)}\n{reasons()}"
     print(text)
-    README.write_text(PLACE.sub(lambda found: found[1] + text + found[2], README.read_text()))
+    PAGE.write_text(PLACE.sub(lambda place: place[1] + text + place[2], PAGE.read_text()))
 
 
 def tried(backend):
@@ -43,17 +43,17 @@ def tried(backend):
 
 def cases(report):
     """Returns for each model and format in a report whether its test passed."""
-    found = {}
+    passed = {}
     for case in ElementTree.parse(report).getroot().iter("testcase"):
         test, _, parameters = case.get("name").partition("[")
         if test == TEST:
             model, _, form = parameters.removesuffix("]").rpartition("-")
-            found[model, form] = case.find("failure") is None and case.find("error") is None
-    return found
+            passed[model, form] = case.find("failure") is None and case.find("error") is None
+    return passed
 
 
 def table(passed):
-    """Returns a table of what `cases` found, keyed by model, format and backend."""
+    """Returns a table of the outcomes in `passed`, keyed by model, format and backend."""
     models = {model for model, _, _ in passed}
     rows = [
         [model, *(cell(passed, model, form) for form in FORMATS)]
@@ -64,10 +64,10 @@ def table(passed):
 
 def cell(passed, model, form):
     """Returns the backends that write a model in a format, or that none does."""
-    found = {backend: passed.get((model, form, backend)) for backend in FORMATS[form].writers}
-    if False in found.values():
+    outcomes = {backend: passed.get((model, form, backend)) for backend in FORMATS[form].writers}
+    if False in outcomes.values():
         return "fails"
-    return ", ".join(BACKENDS[backend] for backend, whole in found.items() if whole) or "no"
+    return ", ".join(BACKENDS[backend] for backend, whole in outcomes.items() if whole) or "no"
 
 
 def reasons():

@@ -1,6 +1,6 @@
 """Writes what is supported on which backend: `python -m tests.support_matrix`.
 
-It reads the reports of `make test`, and writes the table into recipes/README.md. A test that is not
+It reads the reports of `make test`, and writes the table into docs/support.md. A test that is not
 for a backend makes the cell a "no".
 """
 
@@ -45,7 +45,7 @@ MEANS = {
         "tests/applications/text/test_gmlp_mlm.py::test_a_quantized_model_is_saved_and_loaded",
     ),
 }
-README = ROOT / "recipes" / "README.md"
+PAGE = ROOT / "docs" / "support.md"
 PLACE = re.compile(r"(<!-- support matrix -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -59,7 +59,7 @@ def main():
         rows.append([name, *(cell(tests, passed) for tests in MEANS.values())])
     table = files.markdown_table(["", *MEANS], rows)
     print(table)
-    README.write_text(PLACE.sub(lambda found: found[1] + table + found[2], README.read_text()))
+    PAGE.write_text(PLACE.sub(lambda place: place[1] + table + place[2], PAGE.read_text()))
 
 
 def outcomes(report):

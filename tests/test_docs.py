@@ -1,7 +1,8 @@
-"""The pages of the site, as far as they can be checked without Sphinx; `make docs` runs them."""
+"""The documents, as far as they can be checked without Sphinx; `make docs` runs their examples."""
 
 import ast
 import re
+import urllib.parse
 
 import pytest
 
@@ -11,12 +12,20 @@ from recipes.__main__ import path_of
 from tests.conftest import ROOT, once
 
 pytestmark = once
-
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
-EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).name)
-# Read from all documents: the README and that of the recipes are on the site too.
-TEXTS = [*PAGES, ROOT / "README.md", ROOT / "recipes" / "README.md"]
+OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "recipes/*.md")
+OUTSIDE += ("studies/*.md", "studies/*/*.md", "tests/golden/*.md")
+TEXTS = [*PAGES, *sorted(path for pattern in OUTSIDE for path in ROOT.glob(pattern))]
+INCLUDE = re.compile(r"^```\{include\} (.*)\n((?::.*\n)*)```", re.MULTILINE)
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=name_of)
+EVERY_TEXT = pytest.mark.parametrize("path", TEXTS, ids=name_of)
 
 
 def cells(page):
@@ -39,25 +48,40 @@ def test_a_page_with_cells_is_a_notebook(page):
 
 
 def test_every_page_is_in_one_table_of_contents():
-    found = []
+    listed = []
     for page in PAGES:
         for body in re.findall(r"^```\{toctree\}\n(.*?)^```", page.read_text(), re.M | re.S):
             names = [line for line in body.splitlines() if line and not line.startswith(":")]
-            found += [(page.parent / f"{name}.md").resolve() for name in names]
-    assert sorted(found) == [page for page in PAGES if page.name != "index.md"]
+            listed += [(page.parent / f"{name}.md").resolve() for name in names]
+    assert sorted(listed) == [page for page in PAGES if page != DOCS / "index.md"]
 
 
 @EVERY_PAGE
-def test_what_a_page_includes_is_there(page):
-    directive = r"^```\{include\} (.*)\n((?::.*\n)*)```"
-    for file, options in re.findall(directive, page.read_text(), re.MULTILINE):
-        text = (page.parent / file).read_text()
-        start, end = (
-            re.search(rf':{name}: "(.*)"', options) for name in ("start-after", "end-before")
-        )
-        rest = text.partition(start[1])[2] if start else text
-        assert rest, (file, start[1])
-        assert end is None or end[1] in rest, (file, end[1])
+def test_a_page_includes_whole_files_that_exist(page):
+    for file, options in INCLUDE.findall(page.read_text()):
+        assert (page.parent / file).is_file(), file
+        assert not re.search(":(start|end)", options), "a slice breaks when a heading changes"
+
+
+def test_every_document_of_the_studies_is_a_page():
+    included = {
+        (page.parent / file).resolve()
+        for page in PAGES
+        for file, _ in INCLUDE.findall(page.read_text())
+    }
+    assert {path for path in TEXTS if path.is_relative_to(ROOT / "studies")} <= included
+
+
+def test_every_document_is_checked():
+    folders = [ROOT / name for name in ("docs", "keras_gimlp", "recipes", "studies", "tests")]
+    documents = {path for folder in folders for path in folder.rglob("*.md")}
+    documents |= set(ROOT.glob("*.md"))
+    assert {path for path in documents if "_build" not in path.parts} == set(TEXTS)
+
+
+@pytest.mark.parametrize(("path", "most"), [("README.md", 120), ("recipes/README.md", 150)])
+def test_a_readme_is_read_in_minutes(path, most):
+    assert len((ROOT / path).read_text().splitlines()) <= most
 
 
 def test_every_public_name_has_its_part_of_the_reference():
@@ -65,7 +89,8 @@ def test_every_public_name_has_its_part_of_the_reference():
     public = {f"keras_gimlp.layers.{name}" for name in layers.__all__}
     public |= {f"keras_gimlp.weights.{name}" for name in weights.__all__}
     public |= {f"keras_gimlp.applications.{name}" for name in dir(applications)}
-    public |= {"keras_gimlp.rematerialize", "keras_gimlp.optimizers.AdamW"}
+    public |= {"keras_gimlp.count_macs", "keras_gimlp.rematerialize"}
+    public |= {"keras_gimlp.optimizers.AdamW"}
     public |= {
         f"keras_gimlp.distribution.{name}"
         for name in ("layout_map", "FamilyLayoutMap", "ModelParallel")
@@ -73,11 +98,31 @@ def test_every_public_name_has_its_part_of_the_reference():
     assert sorted(parts) == sorted(public)
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+@EVERY_TEXT
 def test_names_in_a_text_exist(path):
     text = path.read_text()
-    for job in re.findall(r"python -m ((?:recipes|studies)\.[\w.]*\w)", text):
-        assert path_of(job).exists(), job
     ours = r"(?<!keras\.)\b(applications|layers|weights|distribution)\.([A-Za-z]\w+)\("
     for module, name in re.findall(ours, text):
         assert name in dir(getattr(keras_gimlp, module)), f"{module}.{name}"
+    for file in re.findall(r"`((?:docs|recipes|studies|tests|keras_gimlp)/[\w./]*\w\.\w+)`", text):
+        assert (ROOT / file).exists(), file
+
+
+@EVERY_TEXT
+def test_commands_of_a_text_exist(path):
+    text = path.read_text()
+    for job in re.findall(r"-m ((?:recipes|studies|tests)\.[\w.]*\w)", text):
+        assert job.endswith(".NAME") or path_of(job).is_file(), job
+    rules = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"(?:^ +|`|&& )make ([a-z]+)", text, re.MULTILINE):
+        assert target in rules, target
+
+
+@EVERY_TEXT
+def test_links_and_images_of_a_text_exist(path):
+    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^ {4}.*$|`[^`\n]*`", "", text, flags=re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        target = urllib.parse.urlsplit(link)
+        if not target.scheme and target.path:
+            assert (path.parent / target.path).exists(), link

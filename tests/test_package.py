@@ -146,10 +146,20 @@ def test_editors_and_type_checkers_know_every_model():
     assert signatures.STUB.read_text() == signatures.render()
 
 
-def test_links_of_the_readme_work_on_a_package_index_too():
+@once
+def test_links_of_the_readme_are_addresses_or_files_of_the_source_distribution():
     targets = re.findall(r"\]\(([^)]*)\)", (ROOT / "README.md").read_text())
     assert targets
-    assert [target for target in targets if not target.startswith(("https://", "#"))] == []
+    held = (ROOT / "MANIFEST.in").read_text().split()
+    for target in targets:
+        assert target.startswith("https://") or target.split("/")[0] in held, target
+
+
+@once
+def test_the_newest_release_in_the_changelog_is_this_version():
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    heads = re.findall(r"^## \[(.*?)\]", changelog, re.MULTILINE)
+    assert heads[:2] == ["Unreleased", keras_gimlp.__version__]
 
 
 def test_what_is_cited_is_this_version():
@@ -191,6 +201,8 @@ def test_every_argument_of_a_model_is_described():
 @pytest.mark.slow
 def test_examples_in_docstrings_and_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # The README sets it: afterwards it is as before.
+    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
     texts = [public.__doc__ for public in WITH_EXAMPLES]
     for text in (*texts, (ROOT / "README.md").read_text()):
         run_examples(text)

@@ -1,11 +1,23 @@
 import pytest
 
 from recipes.export.formats import FORMATS
-from tests import export_matrix
+from tests import export_matrix, support_matrix
 from tests.conftest import ROOT, once
 from tests.support_matrix import MEANS
 
 pytestmark = once
+
+
+@pytest.mark.parametrize("matrix", [support_matrix, export_matrix], ids=["support", "export"])
+def test_the_page_has_one_place_for_each_table(matrix):
+    assert len(matrix.PLACE.findall(support_matrix.PAGE.read_text())) == 1
+
+
+def test_the_tables_of_the_page_have_the_columns_and_reasons_of_the_scripts():
+    text = support_matrix.PAGE.read_text()
+    assert f"\n|  | {' | '.join(MEANS)} |\n" in text
+    assert f"\n|  | {' | '.join(FORMATS)} |\n" in text
+    assert export_matrix.reasons() in text
 
 
 @pytest.mark.parametrize("test", sorted({test for tests in MEANS.values() for test in tests}))
@@ -24,9 +36,9 @@ REPORT = """<testsuites><testsuite>
 
 def test_a_model_is_exported_where_its_test_passed(tmp_path):
     (tmp_path / "report.xml").write_text(REPORT)
-    found = export_matrix.cases(tmp_path / "report.xml")
+    cases = export_matrix.cases(tmp_path / "report.xml")
     onnx, litert = ("gMLP", "onnx"), ("gMLP", "litert")
-    assert found == {("CycleMLP, maps", "onnx"): True, onnx: True, litert: False}
+    assert cases == {("CycleMLP, maps", "onnx"): True, onnx: True, litert: False}
     passed = {(*onnx, "torch"): True, (*onnx, "tensorflow"): True, (*litert, "tensorflow"): False}
     assert export_matrix.cell(passed, *onnx) == "PyTorch, TensorFlow"
     assert export_matrix.cell(passed, *litert) == "fails"

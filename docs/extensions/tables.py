@@ -1,12 +1,13 @@
 """Tables and lists that the pages take from the code.
 
 `{models} image` or `{models} text`, `{catalogue}` of the published weights and `{cards}` with a
-section for each of them, and `{differences}` of what is named, from the docstrings.
+section for each of them, `{differences}` from the docstrings of the names given, and `{jobs}` with
+the docstring of every job.
 """
 
+import ast
 import importlib
 import inspect
-import pathlib
 
 import keras
 import public_names
@@ -16,9 +17,9 @@ from sphinx.util.docutils import SphinxDirective
 
 from keras_gimlp import applications, weights
 from keras_gimlp.counting import count_macs
+from recipes.__main__ import GROUPS, path_of
 from recipes.program.files import markdown_table
 
-RECIPES = pathlib.Path(__file__).parents[2] / "recipes" / "README.md"
 TOKENS = 128  # of the texts whose multiply-accumulates are counted
 
 # ImageNet top-1 in percent, as the papers print it. What is not here has none that we know.
@@ -31,18 +32,6 @@ PAPERS = {
     **{"AFT_Full_Ti": "72.4", "AFT_Full_S": "79.8", "AFT_Conv_Ti_32_11": "73.9"},
     **{"AFT_Conv_Ti_192_11": "74.8", "AFT_Conv_S_16_11": "80.2", "AFT_Conv_S_384_11": "80.8"},
     **{"AFT_Conv_S_384_15": "81.0"},
-}
-
-# Where recipes/README.md has a speed: section, beginning of the row, column, and what it is of.
-TORCH, XLA = "PyTorch, compiled", "TensorFlow, compiled"
-MIXERS = "MLP-Mixer and ResMLP"
-MEASURED = {
-    "gMLP_S": ("gMLP_S", f"| float32 | {TORCH} |", 3, TORCH),
-    "CycleMLP_B1": ("CycleMLP_B1", f"| {XLA} |", 1, XLA),
-    "MLPMixer_B16": (MIXERS, f"| MLPMixer_B16 | {TORCH} |", 2, TORCH),
-    "ResMLP_S24": (MIXERS, f"| ResMLP_S24 | {TORCH} |", 2, TORCH),
-    "giBERT_Base": ("texts", "| TensorFlow | giBERT_Base |", 2, XLA),
-    "gMLP_MLM_Base": ("texts", "| | gMLP_MLM_Base |", 2, XLA),
 }
 
 
@@ -86,11 +75,10 @@ def images():
                 f"{best:.1f}" if best else "",
                 "any" if takes_any_size(name) else "fixed",
                 maps(name),
-                measured(name),
             )
         )
     heads = ["model", "parameters", "G MACs", "paper, top-1, %"]
-    heads += ["best weights, top-1, %", "size", "feature maps", "images/s"]
+    heads += ["best weights, top-1, %", "size", "feature maps"]
     return markdown_table(heads, rows)
 
 
@@ -122,21 +110,10 @@ def texts():
                 f"{model.count_params():,}",
                 f"{count_macs(model, TOKENS) / 1e9:.1f}",
                 f"{longest:,}" if longest else "any",
-                measured(name),
             )
         )
-    heads = ("model", "parameters", f"G MACs for {TOKENS} tokens", "longest text, tokens")
-    return markdown_table([*heads, "examples/s in training"], rows)
-
-
-def measured(name):
-    """Returns a model's speed from the tables of recipes/README.md."""
-    if name not in MEASURED:
-        return ""
-    section, row, column, of = MEASURED[name]
-    text = RECIPES.read_text().partition(f"### Results: {section}\n")[2].partition("\n### ")[0]
-    line = next(line for line in text.splitlines() if line.startswith(row))
-    return f"{line.split('|')[column + 1].strip()}, {of.removesuffix(', compiled')}"
+    heads = ["model", "parameters", f"G MACs for {TOKENS} tokens", "longest text, tokens"]
+    return markdown_table(heads, rows)
 
 
 class Catalogue(Generated):
@@ -206,9 +183,25 @@ class Differences(Generated):
         return "\n".join(lines)
 
 
+class Jobs(Generated):
+    """The docstrings of the jobs, as `--help` begins; none is imported."""
+
+    def markdown(self):
+        return "\n".join(
+            f"### `{job}`\n\n```text\n{docstring(job)}\n```\n"
+            for jobs in GROUPS.values()
+            for job in jobs
+        )
+
+
+def docstring(job):
+    return ast.get_docstring(ast.parse(path_of(job).read_text()))
+
+
 def setup(app):
     app.add_directive("models", Models)
     app.add_directive("catalogue", Catalogue)
     app.add_directive("cards", Cards)
     app.add_directive("differences", Differences)
+    app.add_directive("jobs", Jobs)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,7 @@
-"""Pictures of models. Each file has a function `draw` that a notebook can call too.
+"""Pictures of models. The function `draw` of each file can be called in a notebook too.
 
 It takes a model, and its inputs where the picture needs some, and returns a `Figure` of matplotlib.
-A model that has no such thing is a `PictureError`.
+It raises `PictureError` for a model that has no such picture.
 """
 
 

@@ -1,4 +1,4 @@
-"""Draws what is in a model: its filters, kernels, gates, reach or saliency.
+"""Draws filters, kernels, gates, reach or saliency of a model.
 
     python -m recipes.draw --picture spatial_filters --weights runs/A/model.keras --output a.png
     python -m recipes.draw --picture toeplitz_kernels --preset runs/B/preset --output b.png
@@ -10,7 +10,7 @@
 * spatial_filters: rows of the matrices over tokens, on the grid of patches. gMLP, aMLP, MLP-Mixer
   and ResMLP for images.
 * toeplitz_kernels: the weights of relative positions over the depth. gMLP and aMLP for text.
-* gates: their values with and without inhibition, and where they are. giCycleMLP, giBERT,
+* gates: their values with and without inhibition, over an image or a text. giCycleMLP, giBERT,
   giRoBERTa, giDeBERTaV3.
 * reach: the pixels that one position sees. CycleMLP and giCycleMLP.
 * saliency: input x gradient of the likeliest class or token. Image classifiers, text classifiers
@@ -33,7 +33,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to draw. The comments are the help of the command line."""
+    """The picture, and the model to draw."""
 
     # spatial_filters, toeplitz_kernels, gates, reach or saliency.
     picture: str
@@ -73,7 +73,6 @@ def main(arguments=None):
         for name in ("images", "examples", "texts"):
             if len(getattr(config, name)) > 1:
                 raise SystemExit(f"{config.picture} is drawn of one example: one of --{name}.")
-    # Not at the top of the file: --help would wait for them.
     from recipes.draw import PictureError
     from recipes.program import files
     from recipes.trained import loading
@@ -104,15 +103,15 @@ def draw(model, config):
             return toeplitz_kernels.draw(model, config.blocks)
         case "gates":
             gates.check(model)
-            found = examples.load(model, config)
-            return gates.draw(model, found.first, found.first_words, config.blocks)
+            shown = examples.load(model, config)
+            return gates.draw(model, shown.first, shown.first_words, config.blocks)
         case "reach":
             reach.check(model)
             known = config.images or examples.run_of(config)
             image = examples.load(model, config).first if known else None
             return reach.draw(model, image, config.position)
-    found = examples.load(model, config)
-    return saliency.draw(model, found.inputs, found.words, found.labels, found.name)
+    shown = examples.load(model, config)
+    return saliency.draw(model, shown.inputs, shown.words, shown.labels, shown.name)
 
 
 if __name__ == "__main__":

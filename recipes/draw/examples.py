@@ -1,4 +1,4 @@
-"""The images and texts that are drawn, as a model takes them."""
+"""The images and texts to draw, as a model takes them."""
 
 import dataclasses
 
@@ -10,13 +10,11 @@ from recipes.trained import record
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """What a model takes, and what is said of it.
+    """The inputs of a model, and their captions.
 
-    Attributes:
-        inputs: Images, an array; of texts, a list of dictionaries, each with a batch of one.
-        words: For every text its tokens as words, `None` for images.
-        labels: Numbers of the true classes, `None` where they are not known.
-        name: Function from the number of a class, or token, to its name.
+    Images are an array; texts are a list of dictionaries, each with a batch of one, with their
+    tokens as `words`. `labels` are numbers of the true classes, `name` names the number of a class,
+    or token.
     """
 
     inputs: np.ndarray | list
@@ -34,12 +32,7 @@ class Examples:
 
 
 def load(model, config):
-    """Returns the `Examples` that the options of the recipe ask for.
-
-    Args:
-        model: The model.
-        config: The recipe's configuration.
-    """
+    """Returns the `Examples` that the options of `recipes.draw` ask for."""
     if isinstance(model.input, dict):
         return texts(model, config)
     return photos(model, config) if config.images else of_run(config)
@@ -87,14 +80,15 @@ def tokenizer_of(model, config):
 
 def of_run(config):
     """Returns the test images `--examples` of the run in whose folder the model lies."""
-    from recipes.images import configurations, datasets, models
+    from recipes import image_classification
+    from recipes.images import datasets, models
 
     trained = run_of(config)
     if trained is None:
         raise PictureError(
-            "The model is not in the folder of a run, which would know its data: name --images."
+            "The model is not in the folder of a run, which knows its data: name --images."
         )
-    run = record.options(trained, configurations.Config)
+    run = record.options(trained, image_classification.Config)
     data_dir = config.data_dir or run.data_dir
     data = datasets.load(run.data, data_dir, run.train_split, run.test_split)
     wrong = [n for n in config.examples if n >= data.test_size]
@@ -132,11 +126,11 @@ def photos(model, config):
     transform = record.transform_of(config) or applications.image_transform()
     height, width = (n or 224 for n in size)
     transform = dataclasses.replace(transform, height=height, width=width)
-    found = []
+    images = []
     for path in config.images:
         try:
             with Image.open(path) as photo:
-                found.append(transform(photo))
+                images.append(transform(photo))
         except OSError as error:
             raise SystemExit(f"--images cannot be read: {error}") from error
-    return Examples(np.stack(found))
+    return Examples(np.stack(images))

@@ -1,4 +1,4 @@
-"""What the pictures share: figures a thousand pixels wide, and colors with zero in the middle."""
+"""Figures a thousand pixels wide, and colors with zero in the middle."""
 
 import numpy as np
 
@@ -19,20 +19,15 @@ def new(height, title):
 
 
 def name_of(model):
-    """Returns what a model is called: KerasHub numbers the names of its tasks."""
+    """Returns the name of a model, of a task its class: KerasHub numbers the names of tasks."""
     return type(model).__name__ if hasattr(model, "backbone") else model.name
 
 
 def show_signed(axes, values, limit=None, center=0.0, **kwargs):
-    """Draws a matrix in colors that are as far above `center` as below, and returns the image.
+    """Draws a matrix in colors that are as far above `center`, which is white, as below.
 
-    Args:
-        axes: Where to draw.
-        values: Matrix.
-        limit: The value that has the strongest color, less `center`. Defaults to `None`, the one
-            farthest from `center`.
-        center: The value that is white.
-        **kwargs: Arguments of `imshow`.
+    The strongest color is at `limit` from `center`, `None` for the farthest value. `**kwargs` are
+    arguments of `imshow`. Returns the image.
     """
     limit = farthest(values, center) if limit is None else limit
     span = {"vmin": center - limit, "vmax": center + limit}

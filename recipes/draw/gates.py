@@ -1,4 +1,4 @@
-"""What inhibition leaves of a gate: with and without it, and where in an example."""
+"""The effect of inhibition on a gate: its values with and without it, over an example."""
 
 import dataclasses
 import re
@@ -16,14 +16,10 @@ BINS = 60
 
 @dataclasses.dataclass(frozen=True)
 class Gate:
-    """What a gate does to one example.
+    """The values of a gate for one example, `(..., channels)`, and `without` inhibition.
 
-    Attributes:
-        name: Its layer's name, and which of its gates it is.
-        values: `(..., channels)`: the gate; of a giCycleMLP that subtracts, what is left.
-        without: The same if nothing were subtracted.
-        passed: The share of values that are above the threshold.
-        rest: What the gate is where nothing passes: 1 if the paper's `+ 1` is part of it, or 0.
+    Of a giCycleMLP that subtracts, they are what is left. `passed` is the share of values above the
+    threshold, `rest` the gate where nothing passes: 1 if the paper's `+ 1` is part of it, or 0.
     """
 
     name: str
@@ -40,17 +36,17 @@ def draw(model, inputs, words=None, blocks=None):
         model: giCycleMLP, giBERT, giRoBERTa or giDeBERTaV3, or a task on it.
         inputs: One example as the model takes it, in a batch of its own.
         words: The words of a text's tokens. Defaults to `None`, an image.
-        blocks: Numbers of the gates; an encoder has two a layer where it gates queries and keys.
+        blocks: Numbers of the gates; an encoder that gates queries and keys has two a layer.
             Defaults to `None`, at most four from the first to the last.
 
     Returns:
-        A `Figure`. The histograms have the gate as it is, and as a line what it would be without
-        inhibition. The maps have the gate, over the image or, of all gates, over the words.
+        A `Figure`: histograms of the gate, and as a line without inhibition; below, maps of the
+        gate over the image or, of all gates, over the words.
     """
-    found = gates_of(model, inputs)
-    chosen = figures.choose(found, blocks or figures.spread(len(found), GATES), "blocks")
+    gates = gates_of(model, inputs)
+    chosen = figures.choose(gates, blocks or figures.spread(len(gates), GATES), "blocks")
     columns = len(chosen) + (words is None)
-    height = 3.4 + 2.0 if words is None else 3.2 + 0.22 * len(found) + 0.9
+    height = 3.4 + 2.0 if words is None else 3.2 + 0.22 * len(gates) + 0.9
     figure = figures.new(height, f"What inhibition leaves of the gates of {figures.name_of(model)}")
     upper, lower = figure.subfigures(2, 1, height_ratios=[3, height - 3])
     panels = upper.subplots(1, len(chosen), sharey=True, squeeze=False)[0]
@@ -64,7 +60,7 @@ def draw(model, inputs, words=None, blocks=None):
         ncols=2,
     )
     if words is not None:
-        draw_words(lower, found, words)
+        draw_words(lower, gates, words)
         return figure
     first, *panels = lower.subplots(1, columns, squeeze=False)[0]
     figures.show_image(first, np.asarray(inputs)[0])
@@ -93,15 +89,15 @@ def draw_histogram(axes, gate):
     axes.tick_params(labelsize="small")
 
 
-def draw_words(figure, found, words):
+def draw_words(figure, gates, words):
     """Draws all gates, one a row, over the words of a text."""
     axes = figure.subplots()
-    rest = found[0].rest
-    table = np.stack([gate.values.mean(-1) for gate in found])
+    rest = gates[0].rest
+    table = np.stack([gate.values.mean(-1) for gate in gates])
     image = figures.show_signed(axes, table, center=rest, aspect="auto")
     axes.set_title("mean over the channels", fontsize="small")
     axes.set_xticks(range(len(words)), words, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(found)), [gate.name for gate in found], fontsize="small")
+    axes.set_yticks(range(len(gates)), [gate.name for gate in gates], fontsize="small")
     figure.colorbar(image, ax=axes, label="mean")
 
 
@@ -116,7 +112,7 @@ def gates_of(model, inputs):
             Gate(x.name, left[0], scores[0], passed(left), 0.0)
             for x, ((scores, left),) in zip(alone, calls, strict=True)
         ]
-    found = []
+    gates = []
     calls = layers_within.record(model, inputs, [x.inhibit for x in layers])
     for names, layer, pairs in zip(names_of(model, layers), layers, calls, strict=True):
         for name, (scores, left) in zip(names, pairs, strict=True):
@@ -124,13 +120,13 @@ def gates_of(model, inputs):
                 ops.convert_to_numpy(layer.activation(ops.convert_to_tensor(x[0]))) + layer.residual
                 for x in (left, scores)
             )
-            found.append(Gate(name, values, without, passed(left), float(layer.residual)))
-    return found
+            gates.append(Gate(name, values, without, passed(left), float(layer.residual)))
+    return gates
 
 
 def names_of(model, layers):
     """Returns the names of every layer's gates: in an encoder, of its queries and its keys."""
-    # By what such a layer has: the class is there with KerasHub only.
+    # By an attribute of such a layer: its class needs KerasHub.
     attentions = [x for x in layers_within.layers_of(model) if hasattr(x, "gate_query")]
     attention_of = {id(x.gate): x for x in attentions if hasattr(x, "gate")}
     for layer in layers:

@@ -1,4 +1,4 @@
-"""CycleMLP's reach: the pixels that one position of a map sees."""
+"""The reach of CycleMLP: the pixels that one position of a map sees."""
 
 import re
 
@@ -15,20 +15,19 @@ DECADES = 5  # of the colors, from the strongest down
 
 
 def draw(model, image=None, position=None):
-    """Draws what one position of every stage's map sees of the image.
+    """Draws the pixels of the image that one position of every stage's map sees.
 
     Args:
         model: CycleMLP or giCycleMLP.
         image: An image as the model takes it, in a batch of its own. Defaults to `None`, noise of
             224 x 224 pixels where the model takes any size.
-        position: Row and column of a pixel that lies in the patch of the position. Defaults to
-            `None`, the middle.
+        position: Row and column of a pixel in the patch of the position. Defaults to `None`, the
+            middle.
 
     Returns:
-        A `Figure`. Above are the pixels that convolutions and shifts reach, exactly. Below is how
-        strongly the sum of the position's channels depends on each pixel, by the gradient, with
-        the same border: beyond it there is what the weights of the branches see, which are means
-        over the whole image, and the maximum of an inhibition.
+        A `Figure`. Above are the pixels that convolutions and shifts reach, exactly. Below is the
+        gradient of the sum of the position's channels, with the same border: beyond it are the
+        weights of the branches, means over the whole image, and the maximum of an inhibition.
     """
     import matplotlib
 
@@ -104,19 +103,11 @@ def convolutions_of(model, stage):
 
 
 def reach_of(model, stage, size, position):
-    """Returns the pixels that a position of a stage's map sees through convolutions and shifts.
+    """Returns the pixels that a position of a stage's map sees, booleans `(height, width)`.
 
-    What has no place is left out: the weights of `SplitAttention` and the maximum of an inhibition
-    come from the whole image.
-
-    Args:
-        model: CycleMLP or giCycleMLP.
-        stage: Number of the stage.
-        size: Height and width of the image.
-        position: Row and column of a pixel in the patch of the position.
-
-    Returns:
-        Boolean array of the image's height and width.
+    It sees them through convolutions and shifts. Influences without a place are left out: the
+    weights of `SplitAttention` and the maximum of an inhibition come from the whole image. `size`
+    is that of the image, `position` the row and column of a pixel in the patch of the position.
     """
     convolutions = convolutions_of(model, stage)
     sizes = [tuple(size)]
@@ -139,23 +130,23 @@ def place(model, stage, size, position):
 
 
 def cross(mask, rows, columns):
-    """Returns what a block's branches read: as many pixels up, down, left and right."""
-    found = mask.copy()
+    """Returns the pixels that a block's branches read: so many up, down, left and right."""
+    read = mask.copy()
     for n in range(1, rows + 1):
-        found[n:] |= mask[:-n]
-        found[:-n] |= mask[n:]
+        read[n:] |= mask[:-n]
+        read[:-n] |= mask[n:]
     for n in range(1, columns + 1):
-        found[:, n:] |= mask[:, :-n]
-        found[:, :-n] |= mask[:, n:]
-    return found
+        read[:, n:] |= mask[:, :-n]
+        read[:, :-n] |= mask[:, n:]
+    return read
 
 
 def before_convolution(mask, kernel, stride, padding, size):
     """Returns which pixels, `size` in all, a convolution reads for those of a mask."""
-    found = np.zeros(np.add(size, 2 * padding), bool)
+    read = np.zeros(np.add(size, 2 * padding), bool)
     for row, column in np.argwhere(mask) * stride:
-        found[row : row + kernel, column : column + kernel] = True
-    return found[padding : padding + size[0], padding : padding + size[1]]
+        read[row : row + kernel, column : column + kernel] = True
+    return read[padding : padding + size[0], padding : padding + size[1]]
 
 
 def strength_of(model, image, stage, position):
@@ -163,5 +154,5 @@ def strength_of(model, image, stage, position):
     last = len(stages_of(model)[stage]) - 1
     part = keras.Model(model.input, model.get_layer(f"stage{stage}_block{last}_mlp_add").output)
     row, column = place(model, stage, ops.shape(part(image))[1:3], position)
-    found = gradient(lambda x: ops.sum(part(x, training=False)[0, row, column]), image)
-    return np.abs(found[0]).sum(-1)
+    slope = gradient(lambda x: ops.sum(part(x, training=False)[0, row, column]), image)
+    return np.abs(slope[0]).sum(-1)

@@ -1,4 +1,4 @@
-"""Saliency: how much each pixel, or each word, adds to what a model finds likeliest."""
+"""Saliency: how much each pixel, or each word, adds to the likeliest output."""
 
 import numpy as np
 from keras import ops
@@ -24,13 +24,13 @@ def draw(model, inputs, words=None, labels=None, name="class {}".format):
     Returns:
         A `Figure`. Of images, red adds to the output and blue takes from it. Of a text, it is the
         length of every token's vector: the sum of its channels is almost zero, since a layer
-        normalization soon takes the length of an embedding away.
+        normalization soon removes the length of an embedding.
     """
     rows = draw_images(model, inputs) if words is None else draw_texts(model, inputs, words)
     labels = [None] * len(inputs) if labels is None else labels
-    for (axes, found), label in zip(rows, labels, strict=True):
-        title = name(found)
-        if label is not None and label != found:
+    for (axes, number), label in zip(rows, labels, strict=True):
+        title = name(number)
+        if label is not None and label != number:
             title = f"{name(label)}, taken for {title}"
         axes.set_title(title, fontsize="small")
     return axes.figure
@@ -38,7 +38,7 @@ def draw(model, inputs, words=None, labels=None, name="class {}".format):
 
 def draw_images(model, images):
     """Draws images and their saliency; returns for each where its title goes and its class."""
-    found, classes = saliency(model, images)
+    salient, classes = saliency(model, images)
     beside = len(images) < 3  # else below one another
     columns = 2 if beside else min(len(images), COLUMNS)
     rows = len(images) if beside else -(-len(images) // columns) * 2
@@ -49,7 +49,7 @@ def draw_images(model, images):
         axes.set_axis_off()
     first, second = (table[:, 0], table[:, 1]) if beside else (table[::2].flat, table[1::2].flat)
     first, second = first[: len(images)], second[: len(images)]
-    for image, values, *both in zip(np.asarray(images), found, first, second, strict=True):
+    for image, values, *both in zip(np.asarray(images), salient, first, second, strict=True):
         for axes in both:
             axes.set_axis_on()
             figures.no_ticks(axes)
@@ -67,8 +67,8 @@ def draw_texts(model, inputs, words):
     for x, row, axes in zip(
         inputs, words, figure.subplots(len(inputs), 1, squeeze=False)[:, 0], strict=True
     ):
-        found, classes = saliency(model, x)
-        axes.bar(range(len(row)), np.linalg.norm(found[0], axis=-1)[: len(row)])
+        salient, classes = saliency(model, x)
+        axes.bar(range(len(row)), np.linalg.norm(salient[0], axis=-1)[: len(row)])
         axes.set_xticks(range(len(row)), row, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_ylabel("length", fontsize="small")
         axes.grid(alpha=0.3, axis="y")
@@ -77,18 +77,11 @@ def draw_texts(model, inputs, words):
 
 
 def saliency(model, inputs, classes=None):
-    """Returns input x gradient of outputs of a model.
+    """Returns input x gradient of outputs of a model, and the numbers of these outputs.
 
-    Args:
-        model: An image classifier, a text classifier or a masked language model.
-        inputs: Images, or the inputs of texts: a dictionary. Of a text, what counts is not the
-            number of a token but its embedding.
-        classes: For every example the number of the output. Defaults to `None`, the largest; of a
-            masked language model, that at the first mask.
-
-    Returns:
-        An array of the shape of the images, or `(batch, tokens, channels)` of the embeddings, and
-        the numbers of the outputs.
+    The input is an array of images, or the embeddings `(batch, tokens, channels)` of texts, a
+    dictionary of inputs. `classes` has for every example the number of the output, `None` for the
+    largest; of a masked language model, that at the first mask.
     """
     outputs = ops.convert_to_numpy(scores(model(inputs, training=False), model))
     classes = outputs.argmax(-1) if classes is None else np.asarray(classes)
@@ -99,8 +92,7 @@ def saliency(model, inputs, classes=None):
 
     if not isinstance(inputs, dict):
         images = np.asarray(inputs, "float32")
-        found = gradient(lambda x: score(model(x, training=False)), images)
-        return images * found, classes
+        return images * gradient(lambda x: score(model(x, training=False)), images), classes
 
     embed = model.backbone.token_embedding
     ((_, embedded), *_) = layers_within.record(model, inputs, [embed])[0]

@@ -16,12 +16,9 @@ BLOCKS, TOKENS = 6, 9  # drawn, unless others are named
 
 @dataclasses.dataclass(frozen=True)
 class Filters:
-    """The spatial weights of a block.
+    """The spatial weights of a block, `(units, height, width)`.
 
-    Attributes:
-        block: Name of the block.
-        rows: `(units, height, width)`: what each token, or hidden unit, takes from the patches.
-        unit: What a row belongs to.
+    A row is what a token, or hidden unit, takes from the patches; `unit` says which of the two.
     """
 
     block: str
@@ -41,16 +38,16 @@ def draw(model, blocks=None, tokens=None):
     Returns:
         A `Figure`. The cross marks the token that the row belongs to.
     """
-    found = filters_of(model)
-    found = figures.choose(found, blocks or figures.spread(len(found), BLOCKS), "blocks")
-    units, *grid = found[0].rows.shape
-    own = found[0].unit == "token"
+    every = filters_of(model)
+    drawn = figures.choose(every, blocks or figures.spread(len(every), BLOCKS), "blocks")
+    units, *grid = drawn[0].rows.shape
+    own = drawn[0].unit == "token"
     numbers = tokens or (places(*grid) if own else figures.spread(units, TOKENS))
     numbers = figures.choose(range(units), numbers, "tokens")
 
-    figure = figures.new(0.9 + 0.95 * len(found), f"Spatial filters of {figures.name_of(model)}")
-    table = figure.subplots(len(found), len(numbers), squeeze=False)
-    for row, (axes_of_row, filters) in enumerate(zip(table, found, strict=True)):
+    figure = figures.new(0.9 + 0.95 * len(drawn), f"Spatial filters of {figures.name_of(model)}")
+    table = figure.subplots(len(drawn), len(numbers), squeeze=False)
+    for row, (axes_of_row, filters) in enumerate(zip(table, drawn, strict=True)):
         limit = figures.farthest(filters.rows[numbers])
         for n, axes in zip(numbers, axes_of_row, strict=True):
             image = figures.show_signed(axes, filters.rows[n], limit)
@@ -80,14 +77,14 @@ def filters_of(model):
     """Returns the `Filters` of every block of a model."""
     layers = layers_within.layers_of(model)
     grids = [x.output.shape[1:3] for x in layers if x.name == "patch_embedding"]
-    found = []
+    kernels = []
     for layer in layers:
         if isinstance(layer, SpatialGatingUnit) and layer.sequence_length is None:
-            found.append((layer.name.removesuffix("_gate"), layer.spatial.kernel, "token"))
+            kernels.append((layer.name.removesuffix("_gate"), layer.spatial.kernel, "token"))
         for end, unit in DENSE.items():
             if layer.name.endswith(end):
-                found.append((layer.name.removesuffix(end), layer.kernel, unit))
-    if not grids or not found:
+                kernels.append((layer.name.removesuffix(end), layer.kernel, unit))
+    if not grids or not kernels:
         raise PictureError(
             f"{figures.name_of(model)} has no matrices over the patches of an image: gMLP, "
             "aMLP, MLP-Mixer and ResMLP have them."
@@ -95,5 +92,5 @@ def filters_of(model):
     # Column i of a kernel is row i of W.
     return [
         Filters(name, ops.convert_to_numpy(kernel).T.reshape(-1, *grids[0]), unit)
-        for name, kernel, unit in found
+        for name, kernel, unit in kernels
     ]

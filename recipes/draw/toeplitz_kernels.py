@@ -57,11 +57,11 @@ def axis_of(most):
 
 def kernels_of(model):
     """Returns the weights of every block, `(blocks, 2 n - 1)`, first of n - 1 tokens before."""
-    found = layers_within.find(model, ToeplitzProjection)
-    if not found:
+    layers = layers_within.find(model, ToeplitzProjection)
+    if not layers:
         raise PictureError(
             f"{figures.name_of(model)} has no Toeplitz kernels: gMLP and aMLP for text have "
             "them, unless their spatial weights are dense."
         )
     # They begin with `w_(1-n)`, by which the first token takes from the last.
-    return np.stack([ops.convert_to_numpy(layer.kernel)[::-1] for layer in found])
+    return np.stack([ops.convert_to_numpy(layer.kernel)[::-1] for layer in layers])

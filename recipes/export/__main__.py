@@ -6,13 +6,13 @@
     python -m recipes.export --weights runs/digits/model.keras --format onnx --quantize int8 \
         --output small.onnx
 
-The batch stays free, and so does the length of texts. The file is run in its own runtime on inputs
-of two sizes, and thrown away if it computes something else. A JSON file beside it says what the
-model takes. Which backend of Keras can write which format is in `recipes/README.md`.
+The size of the batch and the length of texts stay free. The file is run in its own runtime on
+inputs of two sizes, and thrown away if it computes something else. A JSON file beside it describes
+its inputs. `docs/deployment.md` says which backend of Keras can write which format.
 
 With --quantize int8 the matrix products are of integers of 8 bits. A model in the folder of the run
-that trained it is calibrated on the run's training data, and its test data say what was lost;
-nothing is left if that is more than --most_lost. Any image model can be calibrated on --photos.
+that trained it is calibrated on the training data of that run and scored on its test data; the file
+is thrown away if it loses more than --most_lost. Any image model can be calibrated on --photos.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ PROGRAM = "python -m recipes.export"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to export. The comments are the help of the command line."""
+    """The model to export, and the format."""
 
     # Format of the file.
     format: Literal["onnx", "openvino", "litert", "tf_saved_model", "torch"]
@@ -57,39 +57,38 @@ class Config:
 
 def main(arguments=None):
     config = command_line.parse_options(Config, PROGRAM, __doc__, arguments)
-    form = FORMATS[config.format]
-    path = new_path(config.output, form)
-    start_backend(config, form)
-    # Not at the top of the file: --help would wait for them.
+    format = FORMATS[config.format]
+    path = new_path(config.output, format)
+    start_backend(config, format)
     from recipes.export import writing
     from recipes.trained import loading
 
-    card = writing.write(loading.load(config), form, path, config)
+    file = writing.write(loading.load(config), format, path, config)
     print(
-        f"{path}: {card['model']}, {card['parameters']:,} parameters, {card['bytes'] / 2**20:.1f} "
-        f"MiB, written by {card['backend']}. {checked(card)} What it takes: {path}.json"
+        f"{path}: {file['model']}, {file['parameters']:,} parameters, {file['bytes'] / 2**20:.1f} "
+        f"MiB, written by {file['backend']}. {checked(**file)} What it takes: {path}.json"
     )
 
 
-def checked(card):
+def checked(runtime, error, quantized, **description):
     """Returns in words how far a file is from the model."""
-    same = f"{card['runtime']} computes the same, to {card['error']:.0e} of the largest output"
-    if not card["quantized"]:
+    same = f"{runtime} computes the same, to {error:.0e} of the largest output"
+    if not quantized:
         return f"{same}."
-    if not card["quantized"]["after"]:
-        return f"Before {card['quantized']['to']}, {same}; what it loses was not measured."
+    if not quantized["after"]:
+        return f"Before {quantized['to']}, {same}; what it loses was not measured."
     scores = (
-        f"{name} {card['quantized']['before'][name]:.2%}, then {score:.2%}"
-        for name, score in card["quantized"]["after"].items()
+        f"{name} {quantized['before'][name]:.2%}, then {score:.2%}"
+        for name, score in quantized["after"].items()
     )
-    return f"Before {card['quantized']['to']}, {same}: {'; '.join(scores)}."
+    return f"Before {quantized['to']}, {same}: {'; '.join(scores)}."
 
 
-def new_path(output, form):
+def new_path(output, format):
     """Returns the path to write, or ends the program if the format cannot be written there."""
     path = pathlib.Path(output).expanduser()
-    if path.suffix != form.suffix and form.suffix:
-        raise SystemExit(f"--output must end in {form.suffix}. Received: {output}")
+    if path.suffix != format.suffix and format.suffix:
+        raise SystemExit(f"--output must end in {format.suffix}. Received: {output}")
     if path.exists():
         raise SystemExit(f"--output is there already, and was left as it is: {output}")
     if not path.parent.is_dir():
@@ -99,22 +98,22 @@ def new_path(output, form):
     return path
 
 
-def start_backend(config, form):
+def start_backend(config, format):
     """Chooses the backend of Keras before it is imported, or ends the program if none can."""
-    if config.quantize and not form.quantizer:
-        able = " and ".join(name for name, form in FORMATS.items() if form.quantizer)
+    if config.quantize and not format.quantizer:
+        able = " and ".join(name for name, other in FORMATS.items() if other.quantizer)
         raise SystemExit(f"--quantize is for {able}. Received: --format {config.format}")
-    able = " or ".join(form.writers)
-    if config.backend in form.cannot:
+    able = " or ".join(format.writers)
+    if config.backend in format.cannot:
         raise SystemExit(
-            f"{config.backend} cannot write {config.format}: {form.cannot[config.backend]}. The "
+            f"{config.backend} cannot write {config.format}: {format.cannot[config.backend]}. The "
             f"same model can be written with --backend {able}."
         )
     wished = (config.backend, os.environ.get("KERAS_BACKEND"))
-    backend = next((x for x in wished if x in form.writers), next(iter(form.writers)))
+    backend = next((x for x in wished if x in format.writers), next(iter(format.writers)))
     missing = [
         name
-        for name in form.needs(backend, config.quantize)
+        for name in format.needs(backend, config.quantize)
         if importlib.util.find_spec(name) is None
     ]
     if missing:

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from keras_gimlp import applications
-from recipes import glue
-from recipes.images import configurations
-from recipes.program import files
+from recipes import glue, image_classification
 from recipes.trained import record
 
 EXAMPLES = 320  # at most
@@ -21,46 +19,43 @@ SIZE = 224  # where a model takes any
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What a model is quantized with.
+    """The data that a model is quantized with.
 
     Attributes:
         examples: Function that returns an iterator over batches of examples, dictionaries of the
             model's inputs: always the same.
-        score: Function from one that computes the model, from such a dictionary to a list of
-            outputs, to a dictionary of scores between 0 and 1 on all test examples.
+        score: `score(compute)` returns scores between 0 and 1 on all test examples, by name, where
+            `compute` goes from such a dictionary to the list of the model's outputs.
     """
 
     examples: Callable[[], Iterator[dict]]
     score: Callable[[Callable], dict]
 
 
-def load(model, source, of):
+def load(model, config, signature):
     """Returns the `Calibration` that a model is to be quantized with, or ends the program.
 
-    Args:
-        model: The Keras model.
-        source: The configuration of the recipe, which says where the model came from.
-        of: Its `Signature`.
+    `config` are the options of `recipes.export`, which say where the model came from.
     """
-    if source.photos:
-        return photos(source, of)
-    path = pathlib.Path(source.preset or source.weights or "").expanduser().parent / "config.json"
-    if not path.exists():
+    if config.photos:
+        return photos(config, signature)
+    path = config.preset or config.weights
+    trained = record.config_of_run(path)
+    if trained is None:
         raise SystemExit(
             "int8 is calibrated on the data of the run that trained the model, in whose folder "
             "--weights or --preset must lie, or on a folder of --photos."
         )
-    config = files.read_json(path).get("config", {})
-    if "image_size" in config:
-        return images(record.options(config, configurations.Config), of)
-    if "task" in config:
-        return texts(record.options(config, glue.Config), model, of)
+    if "image_size" in trained:
+        return images(record.options(trained, image_classification.Config))
+    if "task" in trained:
+        return texts(record.options(trained, glue.Config), model, signature)
     raise SystemExit(
         f"int8 is for models of image_classification and glue. {path} is of another recipe."
     )
 
 
-def images(config, of):
+def images(config):
     """Returns the `Calibration` of a run of `recipes.image_classification`."""
     from recipes.images import datasets, models
 
@@ -71,16 +66,15 @@ def images(config, of):
     drawn = shuffled(data.train, config.shuffle_buffer)
     size = min(EXAMPLES, data.train_size) // batch * batch
     plain = dataclasses.replace(data, test=drawn, test_size=size)  # nothing is augmented
-    (name,) = (x.name for x in of.inputs)
 
     def examples():
         for x, *_ in datasets.test_batches(plain, config, preprocess).take(size // batch):
-            yield {name: np.asarray(x)}
+            yield {"images": np.asarray(x)}
 
     def score(compute):
         right = total = 0.0
         for x, labels, weights in datasets.test_batches(data, config, preprocess):
-            (outputs,) = compute({name: np.asarray(x)})
+            (outputs,) = compute({"images": np.asarray(x)})
             right += float(np.sum(weights * (outputs.argmax(-1) == np.argmax(labels, -1))))
             total += float(np.sum(weights))
         return {"accuracy": right / total}
@@ -88,20 +82,20 @@ def images(config, of):
     return Calibration(examples, score)
 
 
-def photos(source, of):
-    """Returns the `Calibration` of a folder of photos, which says nothing of scores."""
-    folder = pathlib.Path(source.photos).expanduser()
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTOS)
-    given = of.inputs[0]
-    if of.kinds is not None or given.shape[-1] != 3 or not found:
+def photos(config, signature):
+    """Returns the `Calibration` of a folder of photos, without scores."""
+    folder = pathlib.Path(config.photos).expanduser()
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTOS)
+    shape = signature.inputs[0].shape
+    if signature.by_name or shape[-1] != 3 or not paths:
         raise SystemExit(
             f"--photos must be a folder of photos ({', '.join(PHOTOS)}), for a model of images of "
-            f"3 channels. Received: {source.photos}"
+            f"3 channels. Received: {config.photos}"
         )
-    height, width = (SIZE if isinstance(n, str) else n for n in given.shape[1:3])
-    transform = record.transform_of(source) or applications.image_transform()
+    height, width = (SIZE if isinstance(n, str) else n for n in shape[1:3])
+    transform = record.transform_of(config) or applications.image_transform()
     transform = dataclasses.replace(transform, height=height, width=width)
-    drawn = random.Random(0).sample(found, min(EXAMPLES, len(found)))
+    drawn = random.Random(0).sample(paths, min(EXAMPLES, len(paths)))
 
     def examples():
         from PIL import Image
@@ -111,12 +105,12 @@ def photos(source, of):
             for path in drawn[start : start + BATCH]:
                 with Image.open(path) as photo:
                     batch.append(transform(photo))
-            yield {given.name: np.stack(batch)}
+            yield {"images": np.stack(batch)}
 
     return Calibration(examples, lambda compute: {})
 
 
-def texts(config, model, of):
+def texts(config, model, signature):
     """Returns the `Calibration` of a run of `recipes.glue`."""
     from recipes.text import glue_tasks
 
@@ -124,7 +118,7 @@ def texts(config, model, of):
 
     def batches(examples):
         for x in examples.batch(BATCH).map(lambda *pair: model.preprocessor(*pair)[0]):
-            yield {given.name: np.asarray(x[given.name], given.dtype) for given in of.inputs}
+            yield {y.name: np.asarray(x[y.name], y.dtype) for y in signature.inputs}
 
     def examples():
         return batches(shuffled(data.train, data.size))

@@ -1,7 +1,6 @@
-"""The formats: what writes a model in each, and what computes it then."""
+"""The formats: what writes a model in each, and what computes the file."""
 
 import dataclasses
-import importlib
 from collections.abc import Callable
 
 import numpy as np
@@ -9,51 +8,50 @@ import numpy as np
 from recipes.export import int8
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Format:
     """A format in which a model leaves Keras.
 
     Attributes:
         runtime: What computes it, for people.
-        writers: For each backend that can write it, the best first, a function of a model, its
-            signature and a path: `"MODULE.FUNCTION"` in this package, which imports the backend.
-        cannot: For each other backend, why it cannot.
-        read: Function from a path and a signature to one from inputs by name to a list of outputs.
-        modules: Modules that reading it takes, under an empty name, and for each backend, and for
-            int8, those that writing it takes too.
         suffix: How the path ends; nothing for a folder.
+        writers: For each backend that can write it, the best first, `writer(model, signature,
+            path)`.
+        cannot: For each other backend, why it cannot.
+        read: `read(path)` returns a function from inputs by name to a list of outputs.
+        quantizer: `quantizer(source, target, examples)` writes an int8 copy; `None` if the format
+            has none.
         tolerance: The largest error that a file may have, as a share of the largest output.
-        quantizer: Function from the paths of a file and of the new one, and a function that returns
-            an iterator over examples, which rounds the products to integers; `None` if none does.
+        read_by: Modules that reading it takes.
+        written_by: For each backend, the modules that writing it takes too.
+        quantized_by: The modules that quantizing it takes too.
     """
 
     runtime: str
-    writers: dict[str, str]
+    suffix: str = ""
+    writers: dict[str, Callable]
     cannot: dict[str, str]
     read: Callable
-    modules: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    suffix: str = ""
-    tolerance: float = 1e-5
     quantizer: Callable | None = None
+    tolerance: float = 1e-5
+    read_by: tuple[str, ...] = ()
+    written_by: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    quantized_by: tuple[str, ...] = ()
 
     def needs(self, backend, quantize):
         """Returns the modules that writing and reading it take."""
-        parts = ("", backend, *([quantize] if quantize else []))
-        return (backend, *(name for part in parts for name in self.modules.get(part, ())))
-
-    def write(self, backend, model, of, path):
-        module, function = self.writers[backend].split(".")
-        getattr(importlib.import_module(f"recipes.export.{module}"), function)(model, of, path)
+        quantized_by = self.quantized_by if quantize else ()
+        return (backend, *self.read_by, *self.written_by.get(backend, ()), *quantized_by)
 
 
-def read_onnx(path, of):
+def read_onnx(path):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return lambda inputs: session.run(None, inputs)
 
 
-def read_openvino(path, of, precision="f32"):
+def read_openvino(path, precision="f32"):
     import openvino
 
     # By default it computes in bfloat16 where the processor can.
@@ -61,7 +59,7 @@ def read_openvino(path, of, precision="f32"):
     return lambda inputs: [compiled(inputs)[output] for output in compiled.outputs]
 
 
-def read_litert(path, of):
+def read_litert(path):
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(model_path=str(path)).get_signature_runner()
@@ -73,19 +71,19 @@ def read_litert(path, of):
     return compute
 
 
-def read_saved_model(path, of):
+def read_saved_model(path):
     import tensorflow as tf
 
     module = tf.saved_model.load(str(path))
 
     def compute(inputs):
-        outputs = module.serve(inputs if of.by_name else next(iter(inputs.values())))
+        outputs = module.serve(inputs.get("images", inputs))
         return [np.asarray(x) for x in tf.nest.flatten(outputs)]
 
     return compute
 
 
-def read_program(path, of):
+def read_program(path):
     import torch
 
     module = torch.export.load(path).module()
@@ -97,48 +95,69 @@ def read_program(path, of):
     return compute
 
 
+def with_torch():
+    from recipes.export import torch_program
+
+    return torch_program
+
+
+def with_tensorflow():
+    from recipes.export import tensorflow_graph
+
+    return tensorflow_graph
+
+
 JAX = "traced by JAX, a text keeps no free length"
 FORMATS = {
     "onnx": Format(
-        "ONNX Runtime",
-        {"torch": "torch_program.write_onnx", "tensorflow": "tensorflow_graph.write_onnx"},
-        {"jax": JAX},
-        read_onnx,
-        {"": ("onnx", "onnxruntime"), "torch": ("onnxscript",), "tensorflow": ("tf2onnx",)},
-        ".onnx",
+        runtime="ONNX Runtime",
+        suffix=".onnx",
+        writers={
+            "torch": lambda *model: with_torch().write_onnx(*model),
+            "tensorflow": lambda *model: with_tensorflow().write_onnx(*model),
+        },
+        cannot={"jax": JAX},
+        read=read_onnx,
         quantizer=int8.quantize_onnx,
+        read_by=("onnx", "onnxruntime"),
+        written_by={"torch": ("onnxscript",), "tensorflow": ("tf2onnx",)},
     ),
     "openvino": Format(
-        "OpenVINO",
-        {"torch": "torch_program.write_openvino"},
-        {"jax": JAX, "tensorflow": "OpenVINO 2026.4 fails on giDeBERTaV3 in ONNX from TensorFlow"},
-        read_openvino,
-        {"": ("onnx", "onnxscript", "openvino"), "int8": ("nncf",)},
-        ".xml",
+        runtime="OpenVINO",
+        suffix=".xml",
+        writers={"torch": lambda *model: with_torch().write_openvino(*model)},
+        cannot={
+            "jax": JAX,
+            "tensorflow": "OpenVINO 2026.4 fails on giDeBERTaV3 in ONNX from TensorFlow",
+        },
+        read=read_openvino,
         quantizer=int8.quantize_openvino,
+        read_by=("openvino",),
+        written_by={"torch": ("onnx", "onnxscript")},
+        quantized_by=("nncf",),
     ),
     "litert": Format(
-        "LiteRT",
-        {"tensorflow": "tensorflow_graph.write_litert"},
-        {"jax": JAX, "torch": "Keras 3.15 writes it from PyTorch with fixed sizes alone"},
-        read_litert,
-        {"": ("ai_edge_litert",)},
-        ".tflite",
+        runtime="LiteRT",
+        suffix=".tflite",
+        writers={"tensorflow": lambda *model: with_tensorflow().write_litert(*model)},
+        cannot={"jax": JAX, "torch": "Keras 3.15 writes it from PyTorch with fixed sizes alone"},
+        read=read_litert,
+        read_by=("ai_edge_litert",),
     ),
     "tf_saved_model": Format(
-        "TensorFlow",
-        {"tensorflow": "tensorflow_graph.write"},
-        {
+        runtime="TensorFlow",
+        writers={"tensorflow": lambda *model: with_tensorflow().write(*model)},
+        cannot={
             "jax": f"{JAX}, and TensorFlow 2.21 cannot read its erf",
             "torch": "only TensorFlow writes its own format",
         },
-        read_saved_model,
+        read=read_saved_model,
     ),
     "torch": Format(
-        "PyTorch",
-        {"torch": "torch_program.write"},
-        dict.fromkeys(("jax", "tensorflow"), "only PyTorch writes its own format"),
-        read_program,
+        runtime="PyTorch",
         suffix=".pt2",
+        writers={"torch": lambda *model: with_torch().write(*model)},
+        cannot=dict.fromkeys(("jax", "tensorflow"), "only PyTorch writes its own format"),
+        read=read_program,
     ),
 }

@@ -13,7 +13,11 @@ _repeat, _sign = backend.repeat, backend.sign
 
 @contextlib.contextmanager
 def free_sizes():
-    """Within it, models are traced whose sizes stay free."""
+    """Within it, models are traced whose sizes stay free.
+
+    Keras' own operations are replaced where they make constants of free sizes: layers of Keras and
+    KerasHub call them too, and Keras has no public place for another form.
+    """
     replaced = {"absolute": absolute, "arange": arange, "repeat": repeat, "sign": sign}
     if keras.backend.backend() == "torch":
         replaced["take_along_axis"] = take_along_axis

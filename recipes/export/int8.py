@@ -1,7 +1,7 @@
 """Files that multiply 8-bit integers: weights and activations are rounded to 256 values.
 
-The range of every activation is that of a few hundred training examples. Only the products are
-rounded, of channels and of tokens; what lies between them stays as it was.
+A few hundred training examples give the range of every activation. Only the factors of products,
+over channels and over tokens, are rounded.
 """
 
 import contextlib
@@ -9,33 +9,24 @@ import logging
 import warnings
 
 
-def quantize(data, of, form, path, source):
-    """Quantizes a file, beside the folder that it is in.
+def quantize(data, format, path, config):
+    """Quantizes the file at `path`, beside the folder that it is in, with a `Calibration`.
 
-    Ends the program if it loses more of its score than it may.
-
-    Args:
-        data: The `Calibration`.
-        of: The `Signature` of the model.
-        form: The `Format`.
-        path: Path of the file.
-        source: The recipe's configuration.
-
-    Returns:
-        The path of the new file, and a dictionary with the scores before and after.
+    Ends the program if it loses more of its score than it may. Returns the path of the new file,
+    and a dictionary with the scores before and after.
     """
-    target = path.parent.with_name(source.quantize) / path.name
+    target = path.parent.with_name(config.quantize) / path.name
     target.parent.mkdir()
-    form.quantizer(path, target, data.examples)
-    before, after = (data.score(form.read(x, of)) for x in (path, target))
+    format.quantizer(path, target, data.examples)
+    before, after = (data.score(format.read(x)) for x in (path, target))
     for name, score in after.items():
         lost = 100 * (before[name] - score)
-        if not lost <= source.most_lost:
+        if not lost <= config.most_lost:
             raise SystemExit(
-                f"{source.quantize} loses {lost:.2f} points of the {name} of {before[name]:.2%} "
-                f"(--most_lost {source.most_lost:g}): the file was thrown away."
+                f"{config.quantize} loses {lost:.2f} points of the {name} of {before[name]:.2%} "
+                f"(--most_lost {config.most_lost:g}): the file was thrown away."
             )
-    return target, {"to": source.quantize, "before": before, "after": after}
+    return target, {"to": config.quantize, "before": before, "after": after}
 
 
 def quantize_onnx(source, target, examples):
@@ -68,12 +59,12 @@ def quantize_openvino(source, target, examples):
     import openvino
 
     with quiet():
-        given = [*examples()]
+        batches = [*examples()]
         quantized = nncf.quantize(
             openvino.Core().read_model(source),
-            nncf.Dataset(given),
-            subset_size=len(given),
-            # Leaves what lies between the products as it was.
+            nncf.Dataset(batches),
+            subset_size=len(batches),
+            # Rounds nothing but the factors of products.
             model_type=nncf.ModelType.TRANSFORMER,
         )
         openvino.save_model(quantized, target, compress_to_fp16=False)
@@ -81,7 +72,7 @@ def quantize_openvino(source, target, examples):
 
 @contextlib.contextmanager
 def quiet():
-    """Keeps what the libraries say about their own progress from the user."""
+    """Silences the libraries' reports of their own progress."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable

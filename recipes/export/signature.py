@@ -1,4 +1,4 @@
-"""What a model takes and gives outside of Keras: names, sizes that are free, and examples."""
+"""Inputs and outputs of a model outside of Keras: names, free sizes, and examples."""
 
 import dataclasses
 import math
@@ -9,22 +9,16 @@ import numpy as np
 # The smallest and the largest sizes of a call, where a model states none itself.
 LEAST = {"batch": 1, "tokens": 2, "masks": 1, "height": 64, "width": 64}
 MOST = dict.fromkeys(LEAST, 4096)
-# Those to trace with: all different, and not 1, which PyTorch would take for a fixed size.
+# Sizes to trace with: all different, and not 1, which PyTorch would take for a fixed size.
 TRACED = {"batch": 5, "tokens": 11, "masks": 7, "height": 64, "width": 96}
-PADDING = 1e4  # `SpanExtractor` gives padding minus that, which is no measure of the others
+PADDING = 1e4  # `SpanExtractor` gives padding minus that, which is no scale of the other outputs
 
 LARGEST = 2**31 - 2**20  # bytes of weights in a file of ONNX; more stand in a file beside it
 
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """An input of a model.
-
-    Attributes:
-        name: Its name, by which a text model knows it.
-        dtype: Name of its type.
-        shape: Tuple of integers, and of names for the sizes that a caller chooses.
-    """
+    """An input of a model: `shape` has integers, and names for the sizes that a caller chooses."""
 
     name: str
     dtype: str
@@ -33,37 +27,34 @@ class Input:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """Inputs and outputs of a Keras model, in the order of the exported one.
+    """Inputs and names of outputs of a Keras model, in the order of the exported one.
 
-    Attributes:
-        inputs: Tuple of `Input`.
-        outputs: Tuple of names.
-        most: Dictionary, the largest value of each size that a caller chooses.
-        kinds: Integer, how many kinds of tokens a text model knows, `None` for images.
+    `most` has the largest value of each size that a caller chooses, `vocabulary_size` the number of
+    tokens that a text model knows, `None` for images.
     """
 
     inputs: tuple
     outputs: tuple
     most: dict
-    kinds: int | None
+    vocabulary_size: int | None
 
     @property
     def by_name(self):
         """Whether the model takes a dictionary of its inputs."""
-        return self.kinds is not None
+        return self.vocabulary_size is not None
 
     def examples(self, seed, **sizes):
         """Returns a dictionary of random inputs of the given sizes, the ends of texts padded.
 
-        Sizes are made smaller where the model takes no such large ones.
+        Sizes are made smaller where the model does not take them.
         """
         rng = np.random.default_rng(seed)
         sizes = {name: min(size, self.most[name]) for name, size in sizes.items()}
-        found = {}
+        inputs = {}
         for x in self.inputs:
             shape = tuple(sizes.get(n, n) for n in x.shape)
             if x.name == "token_ids":
-                value = rng.integers(0, self.kinds, shape)
+                value = rng.integers(0, self.vocabulary_size, shape)
             elif x.name == "padding_mask":
                 lengths = rng.integers(LEAST["tokens"], shape[1] + 1, (shape[0], 1))
                 value = np.arange(shape[1]) < lengths
@@ -73,8 +64,8 @@ class Signature:
                 value = rng.integers(0, 2, shape)
             else:
                 value = rng.normal(size=shape)
-            found[x.name] = value.astype(x.dtype)
-        return found
+            inputs[x.name] = value.astype(x.dtype)
+        return inputs
 
     def free(self):
         """Returns the names of the sizes that a caller chooses, in their order."""
@@ -99,7 +90,7 @@ def signature_of(model):
         inputs=inputs,
         outputs=names_of(model.output),
         most=MOST | ({"tokens": length} if length else {}),
-        kinds=getattr(backbone_of(model), "vocabulary_size", None),
+        vocabulary_size=getattr(backbone_of(model), "vocabulary_size", None),
     )
 
 
@@ -130,10 +121,10 @@ def call(model, inputs):
     return tuple(keras.tree.flatten(outputs))
 
 
-def error(found, expected):
+def error(computed, expected):
     """Returns the largest difference of arrays, as a share of the largest value expected."""
     worst = 0.0
-    for a, b in zip(found, expected, strict=True):
+    for a, b in zip(computed, expected, strict=True):
         if a.shape != b.shape or not np.isfinite(a).all():
             return math.inf
         scale = np.abs(b[np.abs(b) < PADDING]).max(initial=1e-30)

@@ -5,19 +5,19 @@ import warnings
 
 import keras
 
-from recipes.export import signature
 from recipes.export.free_sizes import free_sizes
+from recipes.export.signature import TRACED, call
 
 
-def write(model, of, path):
-    export(model, of, path, "tf_saved_model")
+def write(model, signature, path):
+    export(model, signature, path, "tf_saved_model")
 
 
-def write_litert(model, of, path):
-    export(model, of, path, "litert")
+def write_litert(model, signature, path):
+    export(model, signature, path, "litert")
 
 
-def write_onnx(model, of, path):
+def write_onnx(model, signature, path):
     import onnx
 
     from recipes.export import erfc  # noqa: F401  tf2onnx knows it from now on
@@ -26,10 +26,10 @@ def write_onnx(model, of, path):
     with warnings.catch_warnings():
         # Keras repairs tf2onnx for NumPy 2, and asks for `np.object` to do it.
         warnings.simplefilter("ignore", FutureWarning)
-        export(model, of, path, "onnx")
+        export(model, signature, path, "onnx")
     file = onnx.load(path)
-    name_outputs(file.graph, of.outputs)
-    name_sizes(file.graph, {x.name: x.shape for x in of.inputs})
+    name_outputs(file.graph, signature.outputs)
+    name_sizes(file.graph, {x.name: x.shape for x in signature.inputs})
     onnx.save(file, path)
 
 
@@ -55,20 +55,20 @@ def name_sizes(graph, shapes):
                 size.dim_param = "" if axis else "batch"
 
 
-def export(model, of, path, form):
+def export(model, signature, path, format):
     """Lets Keras export a model whose sizes stay as free as its signature says."""
     specs = {
         x.name: keras.InputSpec(
             shape=[n if isinstance(n, int) else None for n in x.shape], dtype=x.dtype, name=x.name
         )
-        for x in of.inputs
+        for x in signature.inputs
     }
-    # Keras takes a model for one without sizes until it was called.
-    signature.call(model, of.examples(0, **signature.TRACED))
+    # Before its first call, Keras knows no sizes of a model.
+    call(model, signature.examples(0, **TRACED))
     with free_sizes():
         model.export(
             path,
-            format=form,
-            input_signature=[specs] if of.by_name else list(specs.values()),
+            format=format,
+            input_signature=[specs] if signature.by_name else list(specs.values()),
             verbose=False,
         )

@@ -10,8 +10,8 @@ import warnings
 import torch
 from keras.src.backend.torch.core import get_device
 
-from recipes.export import signature
 from recipes.export.free_sizes import free_sizes
+from recipes.export.signature import LARGEST, LEAST, TRACED, call
 
 
 class Module(torch.nn.Module):
@@ -21,69 +21,64 @@ class Module(torch.nn.Module):
         super().__init__()
         # To PyTorch, Keras' variables are constants. As a module in this one, the model would have
         # them in a `.pt2` file once more, as parameters.
-        self.call = functools.partial(signature.call, model)
+        self.call = functools.partial(call, model)
         self.names = names
 
     def forward(self, *tensors):
         return self.call(dict(zip(self.names, tensors, strict=True)))
 
 
-def write(model, of, path):
-    torch.export.save(program(model, of), path)
+def write(model, signature, path):
+    torch.export.save(program(model, signature), path)
 
 
-def write_onnx(model, of, path):
-    large = model.count_params() * 4 > signature.LARGEST
-    onnx_program(model, of).save(path, external_data=large)
+def write_onnx(model, signature, path):
+    large = model.count_params() * 4 > LARGEST
+    onnx_program(model, signature).save(path, external_data=large)
 
 
-def write_openvino(model, of, path):
+def write_openvino(model, signature, path):
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
         onnx = pathlib.Path(folder) / "model.onnx"
-        write_onnx(model, of, onnx)
+        write_onnx(model, signature, onnx)
         openvino.save_model(openvino.convert_model(onnx), path, compress_to_fp16=False)
 
 
-def program(model, of):
-    """Returns a `torch.export.ExportedProgram` of a model.
-
-    Args:
-        model: Functional Keras model.
-        of: Its `Signature`.
-    """
-    sizes = {n: torch.export.Dim(n, min=signature.LEAST[n], max=of.most[n]) for n in of.free()}
-    examples = of.examples(0, **signature.TRACED)
+def program(model, signature):
+    """Returns a `torch.export.ExportedProgram` of a functional Keras model."""
+    sizes = {n: torch.export.Dim(n, min=LEAST[n], max=signature.most[n]) for n in signature.free()}
+    examples = signature.examples(0, **TRACED)
     with torch.no_grad(), free_sizes():
         return torch.export.export(
             Module(model, tuple(examples)).eval(),
             tuple(torch.tensor(x, device=get_device()) for x in examples.values()),
-            dynamic_shapes={"tensors": tuple(named_axes(x, sizes) for x in of.inputs)},
+            dynamic_shapes={"tensors": tuple(named_axes(x, sizes) for x in signature.inputs)},
         )
 
 
-def onnx_program(model, of):
+def onnx_program(model, signature):
     """Returns a `torch.onnx.ONNXProgram` of a model."""
-    names = {name: name for name in of.free()}
+    names = {name: name for name in signature.free()}
     with quiet():
         return torch.onnx.export(
-            program(model, of),
-            input_names=[x.name for x in of.inputs],
-            output_names=list(of.outputs),
-            dynamic_shapes={"tensors": tuple(named_axes(x, names) for x in of.inputs)},
+            program(model, signature),
+            input_names=[x.name for x in signature.inputs],
+            output_names=list(signature.outputs),
+            dynamic_shapes={"tensors": tuple(named_axes(x, names) for x in signature.inputs)},
             verbose=False,
         )
 
 
 def named_axes(x, sizes):
-    """Returns the axes of an `Input` with free sizes, and what `sizes` has for their names."""
+    """Returns for the axes of an `Input` with free sizes the values that `sizes` has for them."""
     return {axis: sizes[name] for axis, name in enumerate(x.shape) if name in sizes}
 
 
 @contextlib.contextmanager
 def quiet():
-    """Keeps to itself what the exporter has to say about its own code, and about torchvision."""
+    """Silences the exporter, which reports on its own code and on torchvision."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -91,7 +86,7 @@ def quiet():
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            # That two inputs share the size of a batch is what their names say.
+            # Two inputs share the size of a batch, as their names say.
             warnings.filterwarnings("ignore", "# The axis name: .* will not be used")
             yield
     finally:

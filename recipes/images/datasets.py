@@ -1,8 +1,7 @@
 """Images with class labels: three sources, one `tf.data` pipeline.
 
-Every random number of the pipeline, except those of RandAugment, RandomErasing, MixUp and CutMix,
-is a function of the seed and of the image's number in the run, so that a continued run draws what
-the uninterrupted run would have drawn.
+Crops and flips are functions of the seed and of the image's number in the run, so that a continued
+run draws the same. RandAugment, RandomErasing, MixUp and CutMix are Keras', and are not.
 """
 
 import dataclasses
@@ -16,7 +15,6 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from recipes.program import machine
-from recipes.program.command_line import one_of
 from recipes.training import distribution, streams
 
 IMAGE_FILES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
@@ -39,13 +37,9 @@ class ImageData:
 def load(data, data_dir, train_split, test_split):
     """Returns the data set named `data`: `"digits"`, `"folder"`, or a name of TensorFlow Datasets.
 
-    Args:
-        data: Name of the data set.
-        data_dir: Where it is. For `"folder"`, a folder with one folder of images per class, or with
-            `train` and `val` (or `validation`, `test`) above those. For TensorFlow Datasets, the
-            folder in which it keeps its data, `None` for its default.
-        train_split: The split to train on, for TensorFlow Datasets, or a slice of one.
-        test_split: The split to test on, `None` for `validation`, or else `test`.
+    `data_dir` of `"folder"` has one folder of images per class, or `train` and `val` (or
+    `validation`, `test`) with such folders in them. `test_split` is `None` for `validation`, or
+    else `test`.
     """
     if data == "digits":
         return digits()
@@ -87,13 +81,7 @@ def tensorflow_datasets(data, data_dir, train_split, test_split):
     """A data set of TensorFlow Datasets that has images and class labels, by name."""
     import tensorflow_datasets as tfds
 
-    try:
-        builder = tfds.builder(data, data_dir=data_dir)
-    except tfds.core.DatasetNotFoundError:
-        known = tfds.list_builders(with_community_datasets=False)  # those need the network
-        one_of(data, ["digits", "folder", *known], "data set")
-        raise
-    streams.prepare(builder)
+    builder = streams.prepared(data, data_dir, ("digits", "folder"))
     features = dict(builder.info.features)
     if not isinstance(features.get("image"), tfds.features.Image) or not isinstance(
         features.get("label"), tfds.features.ClassLabel
@@ -124,12 +112,7 @@ def tensorflow_datasets(data, data_dir, train_split, test_split):
 def training_batches(data, config, preprocess, first_epoch, steps_per_epoch):
     """Returns all batches of the epochs from `first_epoch` on, as one stream.
 
-    Args:
-        data: An `ImageData`.
-        config: The recipe's configuration.
-        preprocess: Function from float pixels in [0, 255] to what the model takes.
-        first_epoch: Integer, 0 in a new run.
-        steps_per_epoch: Integer, batches of one epoch.
+    `preprocess` goes from float pixels in [0, 255] to the inputs of the model.
     """
     per_epoch = steps_per_epoch * config.batch_size
     augment = augmentation(config, data.channels)
@@ -179,26 +162,15 @@ def test_batches(data, config, preprocess):
 def augmentation(config, channels):
     """Returns the function from one image of any size, and a seed, to one augmented image."""
     size = config.image_size
+    kwargs = {"value_range": (0, 255), "seed": config.seed, "dtype": "float32"}
     layers = []
     if config.rand_augment_ops:
+        factor = config.rand_augment_factor
         layers.append(
-            keras.layers.RandAugment(
-                value_range=(0, 255),
-                num_ops=config.rand_augment_ops,
-                factor=config.rand_augment_factor,
-                seed=config.seed,
-                dtype="float32",
-            )
+            keras.layers.RandAugment(num_ops=config.rand_augment_ops, factor=factor, **kwargs)
         )
     if config.random_erasing:
-        layers.append(
-            keras.layers.RandomErasing(
-                factor=(config.random_erasing, config.random_erasing),
-                value_range=(0, 255),
-                seed=config.seed,
-                dtype="float32",
-            )
-        )
+        layers.append(keras.layers.RandomErasing(factor=(config.random_erasing,) * 2, **kwargs))
 
     def augment(image, seed):
         crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
@@ -223,12 +195,10 @@ def augmentation(config, channels):
 
 def mixing(config):
     """Returns the function that mixes a batch by MixUp or CutMix, each for half of the batches."""
-    layers = []
-    if config.mixup:
-        layers.append(keras.layers.MixUp(config.mixup, seed=config.seed, dtype="float32"))
+    kwargs = {"seed": config.seed, "dtype": "float32"}
+    layers = [keras.layers.MixUp(config.mixup, **kwargs)] if config.mixup else []
     if config.cutmix:
-        alpha = (config.cutmix, config.cutmix)
-        layers.append(keras.layers.CutMix(alpha, seed=config.seed, dtype="float32"))
+        layers.append(keras.layers.CutMix((config.cutmix, config.cutmix), **kwargs))
 
     def apply(layer, images, labels):
         mixed = layer({"images": images, "labels": labels}, training=True)
@@ -237,13 +207,10 @@ def mixing(config):
     def mix(images, labels):
         if not layers:
             return images, labels
-        if len(layers) == 1:
-            return apply(layers[0], images, labels)
-        return tf.cond(
-            tf.random.uniform(()) < 0.5,
-            lambda: apply(layers[0], images, labels),
-            lambda: apply(layers[1], images, labels),
+        first, last = (
+            lambda layer=x: apply(layer, images, labels) for x in (layers[0], layers[-1])
         )
+        return first() if len(layers) == 1 else tf.cond(tf.random.uniform(()) < 0.5, first, last)
 
     return mix
 
@@ -285,10 +252,10 @@ def _labeled_files(root):
     ]
     empty = set(range(len(names))) - {label for _, label in files}
     if len(names) < 2 or empty:
-        found = f"these are empty: {', '.join(names[i] for i in sorted(empty))}" if empty else names
+        there = f"these are empty: {', '.join(names[i] for i in sorted(empty))}" if empty else names
         raise SystemExit(
             f"{root} must hold two or more folders, one per class, with images "
-            f"({', '.join(IMAGE_FILES)}) in each. Found: {found}"
+            f"({', '.join(IMAGE_FILES)}) in each. Found: {there}"
         )
     paths, labels = zip(*files, strict=True)
     return np.array(paths), np.array(labels), names

@@ -17,8 +17,6 @@ def builder(config):
 def build(config, data):
     """Returns the model that gives the logits of the classes of an `ImageData`."""
     arguments = dict(config.model_args)
-    for name in arguments:
-        one_of(name, inspect.signature(builder(config)).parameters, f"argument of {config.model}")
     if config.drop_path_rate is not None:
         arguments["drop_path_rate"] = config.drop_path_rate
     fixed = {
@@ -30,22 +28,25 @@ def build(config, data):
     taken = sorted(fixed.keys() & arguments.keys())
     if taken:
         raise SystemExit(f"--model_args cannot set {', '.join(taken)}, which other options give.")
-    try:
-        model = builder(config)(**fixed, **arguments)
-    except (TypeError, ValueError, OSError, ImportError) as error:
-        raise SystemExit(f"{config.model} cannot be built: {error}") from error
+    model = built(config.model, arguments | fixed)
     if config.remat:
         rematerialize(model)
     return model
 
 
-def preprocessing(config, channels=3):
-    """Returns the function from pixels in [0, 255] to what the initial weights were trained on.
+def built(name, arguments):
+    """Returns a model of `keras_gimlp.applications`, or ends the program and says what is wrong."""
+    build = getattr(applications, name)
+    for argument in arguments:
+        one_of(argument, inspect.signature(build).parameters, f"argument of {name}")
+    try:
+        return build(**arguments)
+    except (TypeError, ValueError, OSError, ImportError) as error:
+        raise SystemExit(f"{name} cannot be built: {error}") from error
 
-    Args:
-        config: The recipe's configuration.
-        channels: Integer, channels of the images.
-    """
+
+def preprocessing(config, channels=3):
+    """Returns the function from pixels in [0, 255] to the scale that the initial weights expect."""
     weights = config.preprocessing or config.weights
     try:
         # Files that this recipe wrote are of models trained on the default scale.

@@ -1,7 +1,6 @@
 """From a frozen dataclass to a command line, and errors that name what was probably meant.
 
-Nothing here imports Keras. A recipe imports it once its command line has been read, so that
-`--help` and the message on a misspelled option come at once.
+Nothing here imports Keras, so that `--help` and messages on misspelled options come at once.
 """
 
 import argparse
@@ -89,14 +88,10 @@ def run(main):
 def parse(configurations, program, description, arguments=None):
     """Returns the configuration that the command line asks for.
 
-    `--config NAME` chooses one of `configurations`, every other option replaces one of its fields.
-    Ends the program if a number is out of the `Range` of its field.
-
-    Args:
-        configurations: Dictionary of dataclass instances by name; the first is the default.
-        program: How the recipe is called, for its messages.
-        description: What the recipe does, the head of `--help`.
-        arguments: List of strings, `None` for those of the process.
+    `--config NAME` chooses one of `configurations`, dataclass instances by name, by default the
+    first; every other option replaces one of its fields. `program` is the command of the recipe,
+    `description` the head of `--help`. Ends the program if a number is out of the `Range` of its
+    field.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -111,7 +106,7 @@ def parse(configurations, program, description, arguments=None):
 
 def parse_options(options, program, description, arguments=None, **kwargs):
     """Returns an instance of the dataclass `options` from the command line; see `parse`."""
-    found = tyro.cli(
+    parsed = tyro.cli(
         options,
         args=arguments,
         prog=program,
@@ -119,8 +114,8 @@ def parse_options(options, program, description, arguments=None, **kwargs):
         use_underscores=True,
         **kwargs,
     )
-    check_ranges(found)
-    return found
+    check_ranges(parsed)
+    return parsed
 
 
 def check_ranges(options):
@@ -140,11 +135,11 @@ def check_ranges(options):
 
 def ranges_of(hint):
     """Returns the `Range`s anywhere in a type, such as `Count | None` or `tuple[Fraction, ...]`."""
-    found = [x for x in getattr(hint, "__metadata__", ()) if isinstance(x, Range)]
+    ranges = [x for x in getattr(hint, "__metadata__", ()) if isinstance(x, Range)]
     for part in typing.get_args(hint):
         if isinstance(part, type | types.UnionType | types.GenericAlias) or typing.get_args(part):
-            found += ranges_of(part)
-    return found
+            ranges += ranges_of(part)
+    return ranges
 
 
 def named(configurations):

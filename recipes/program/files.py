@@ -1,4 +1,4 @@
-"""What the folders of runs are written in and read from: JSON, tables and curves."""
+"""The files in the folders of runs: JSON, tables and curves."""
 
 import contextlib
 import csv
@@ -16,7 +16,7 @@ def is_complete(folder):
 
 
 def read_json(path):
-    """Returns what the JSON file at `path` holds, or ends the program if it cannot be read."""
+    """Returns the content of a JSON file, or ends the program if it cannot be read."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -78,10 +78,7 @@ def write_metrics(folder, rows):
 def plot_curves(folder, title, panels):
     """Draws columns of `metrics.csv` over the epochs into `curves.png`.
 
-    Args:
-        folder: Path of the run.
-        title: Text above the curves.
-        panels: For each panel, by its name, a dictionary from labels to columns.
+    `panels` has for each panel, by its name, a dictionary from labels to columns.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

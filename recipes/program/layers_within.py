@@ -1,4 +1,4 @@
-"""The layers within a model, and what they compute in a call."""
+"""The layers within a model, and their inputs and outputs in a call."""
 
 import contextlib
 
@@ -8,16 +8,16 @@ from keras import ops
 
 def layers_of(model):
     """Returns all layers within a model, at any depth, in the order in which they stand in it."""
-    found = {}
+    layers = {}
 
     def visit(layer):
         for inner in layer._layers:
-            if id(inner) not in found:
-                found[id(inner)] = inner
+            if id(inner) not in layers:
+                layers[id(inner)] = inner
                 visit(inner)
 
     visit(model)
-    return list(found.values())
+    return list(layers.values())
 
 
 def find(model, kind):
@@ -27,7 +27,7 @@ def find(model, kind):
 
 @contextlib.contextmanager
 def changed(layer, change):
-    """Lets a layer return `change(call, inputs, ...)`, where `call` is what it does otherwise."""
+    """Lets a layer return `change(call, inputs, ...)`, where `call` is its own method."""
     call = layer.call
     # Past what Keras tracks; the class keeps the method of this name.
     vars(layer)["call"] = lambda *args, **kwargs: change(call, *args, **kwargs)
@@ -38,7 +38,7 @@ def changed(layer, change):
 
 
 def record(model, inputs, layers):
-    """Calls a model and returns what went into some of its layers and came out of them.
+    """Calls a model and returns the inputs and outputs of some of its layers.
 
     Returns:
         For each layer a list of pairs of NumPy arrays: the first argument and the output of every

@@ -1,4 +1,4 @@
-"""What a result was computed with, and the memory that it took.
+"""The circumstances of a result, and the memory that it took.
 
 Nothing here imports Keras, so that it can be asked before a backend is chosen.
 """

@@ -21,22 +21,18 @@ def load(config):
 
 
 def generated(config):
-    """Returns generated training and test examples: triples of context, choices and label."""
+    """Returns generated training and test examples."""
     return synthetic.continuations(1000, seed=0), synthetic.continuations(300, seed=1)
 
 
 def piqa(config):
     """Returns PIQA from TensorFlow Datasets."""
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder("piqa", data_dir=config.data_dir)
-    streams.prepare(builder)
+    builder = streams.prepared("piqa", config.data_dir)
 
     def read(split):
-        streams.count_examples(builder, split)
         return [
             (x["goal"].decode(), [x[name].decode() for name in ("sol1", "sol2")], int(x["label"]))
-            for x in builder.as_dataset(split=split).as_numpy_iterator()
+            for x in streams.split_of(builder, split).as_numpy_iterator()
         ]
 
     return read(config.train_split), read(config.test_split)
@@ -77,30 +73,30 @@ def halve(groups):
 
 def find_file(config, pattern):
     """Returns the only file in the data folder whose name matches a pattern."""
-    found = sorted(pathlib.Path(config.data_dir).glob(pattern)) if config.data_dir else []
-    if len(found) != 1:
+    files = sorted(pathlib.Path(config.data_dir).glob(pattern)) if config.data_dir else []
+    if len(files) != 1:
         raise SystemExit(
             f"--data {config.data} needs --data_dir, a folder with one file {pattern}. Received: "
-            f"--data_dir {config.data_dir}, with {len(found)} of them"
+            f"--data_dir {config.data_dir}, with {len(files)} of them"
         )
-    return found[0]
+    return files[0]
 
 
 def read_swag(path):
     """Returns the examples of a file of SWAG."""
-    found = []
+    examples = []
     with open(path, newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         for row in rows:
             try:
                 ends = [f"{row['sent2']} {row[f'ending{i}']}" for i in range(4)]
-                found.append((row["sent1"], ends, parse_label(row["label"], 4)))
+                examples.append((row["sent1"], ends, parse_label(row["label"], 4)))
             except (KeyError, TypeError, ValueError) as error:
                 raise SystemExit(
                     f"{path}, line {rows.line_num}: expected sent1, sent2, ending0 to ending3 and "
                     f"a label 0 to 3 ({error!r})"
                 ) from error
-    return check_not_empty(found, path)
+    return check_not_empty(examples, path)
 
 
 def read_piqa(path, labels_path):
@@ -109,17 +105,17 @@ def read_piqa(path, labels_path):
     labels = labels_path.read_text().split()
     if len(lines) != len(labels):
         raise SystemExit(f"{path} has {len(lines)} lines, {labels_path} has {len(labels)} labels.")
-    found = []
+    examples = []
     for number, (line, text) in enumerate(zip(lines, labels, strict=True), 1):
         try:
             item = json.loads(line)
-            found.append([(item["goal"], [item["sol1"], item["sol2"]], parse_label(text, 2))])
+            examples.append([(item["goal"], [item["sol1"], item["sol2"]], parse_label(text, 2))])
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise SystemExit(
                 f"{path}, line {number}: expected a JSON object with goal, sol1 and sol2, and a "
                 f"label 0 or 1 ({error!r})"
             ) from error
-    return check_not_empty(found, path)
+    return check_not_empty(examples, path)
 
 
 def read_copa(path):

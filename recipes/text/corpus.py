@@ -7,7 +7,6 @@ from pydoc_data.topics import topics
 import numpy as np
 import tensorflow as tf
 
-from recipes.program import command_line
 from recipes.training import streams
 
 
@@ -66,24 +65,11 @@ def hold_out(lines, fraction):
 
 def load_tfds(config):
     """Returns a data set of TensorFlow Datasets that has a feature `text`, by name."""
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder(config.data, data_dir=config.data_dir)
-    except tfds.core.DatasetNotFoundError:
-        command_line.one_of(
-            config.data, ["python", *tfds.list_builders(with_community_datasets=False)], "data set"
-        )
-        raise
-    streams.prepare(builder)
+    builder = streams.prepared(config.data, config.data_dir, ("python",))
     if "text" not in builder.info.features:
         raise SystemExit(
             f"The data set {config.data!r} has no feature `text`. It has: "
             f"{', '.join(builder.info.features)}."
         )
-
-    def texts(split):
-        streams.count_examples(builder, split)
-        return builder.as_dataset(split=split).map(lambda x: x["text"])
-
-    return Text(texts(config.train_split), texts(config.test_split))
+    splits = (config.train_split, config.test_split)
+    return Text(*(streams.split_of(builder, x).map(lambda x: x["text"]) for x in splits))

@@ -9,15 +9,13 @@ import re
 
 import numpy as np
 
-from recipes import missing
+from recipes import language
 from recipes.program import command_line
-from recipes.text import encoders, synthetic
+from recipes.text import synthetic, tokenizers
 from recipes.training import streams
 
-try:
+with language():
     from seqeval import metrics
-except ModuleNotFoundError as error:
-    raise missing(error) from None
 
 TAG = re.compile(r"O|[BI]-\S+")
 
@@ -37,17 +35,13 @@ def load(config):
 
 def read_conll2003(config):
     """Returns the sentences of CoNLL-2003 in TensorFlow Datasets."""
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder("conll2003", data_dir=config.data_dir)
-    streams.prepare(builder)
+    builder = streams.prepared("conll2003", config.data_dir)
     names = builder.info.features["ner"].feature.names
 
     def sentences(split):
-        streams.count_examples(builder, split)
         return [
             ([word.decode() for word in example["tokens"]], [names[i] for i in example["ner"]])
-            for example in builder.as_dataset(split=split).as_numpy_iterator()
+            for example in streams.split_of(builder, split).as_numpy_iterator()
         ]
 
     return sentences(config.train_split), sentences(config.test_split)
@@ -95,54 +89,44 @@ def list_tags(train, test):
 
 
 def pack(encoder, sentences, sequence_length):
-    """Returns the inputs of the model for sentences.
+    """Returns the inputs of the model for sentences, the places of words, and how many have none.
 
-    A sentence ends at the first word that does not fit, as a truncated text does.
-
-    Returns:
-        A tuple: a dictionary of arrays; for every sentence the places of the first tokens of its
-        words, `None` for a word without tokens or beyond the end; and the number of these words.
+    A sentence ends at the first word that does not fit, as a truncated text does. A place is that
+    of the first token of a word, `None` for a word without tokens or beyond the end.
     """
     room = sequence_length - 2  # beside the special tokens
     every = [word for words, _ in sentences for word in words]
-    tokens = iter(encoders.words_to_tokens(encoder.tokenizer, every)[0])
+    tokens = iter(tokenizers.words_to_tokens(encoder.tokenizer, every)[0])
     rows, places = [], []
     for words, _ in sentences:
-        row, found = [], []
+        row, starts = [], []
         full = False
         for ids in itertools.islice(tokens, len(words)):
             full = full or len(row) + len(ids) > room
-            found.append(1 + len(row) if ids and not full else None)
+            starts.append(1 + len(row) if ids and not full else None)
             row += [] if full else ids
         rows.append(row)
-        places.append(found)
-    left_out = sum(place is None for found in places for place in found)
+        places.append(starts)
+    left_out = sum(place is None for starts in places for place in starts)
     return encoder.pack((rows,), sequence_length), places, left_out
 
 
 def label(sentences, places, tags, sequence_length):
-    """Returns the number of each word's tag at its place, -1 elsewhere: `(sentences, tokens)`.
-
-    Args:
-        sentences: List of sentences.
-        places: The places of their words; see `pack`.
-        tags: List of all tags.
-        sequence_length: Integer, tokens of a row.
-    """
+    """Returns the number of each word's tag at its place, -1 elsewhere: `(sentences, tokens)`."""
     numbers = {tag: i for i, tag in enumerate(tags)}
     labels = np.full((len(sentences), sequence_length), -1, "int32")
-    for row, found, (_, tagged) in zip(labels, places, sentences, strict=True):
-        for place, tag in zip(found, tagged, strict=True):
+    for row, starts, (_, tagged) in zip(labels, places, sentences, strict=True):
+        for place, tag in zip(starts, tagged, strict=True):
             if place is not None:
                 row[place] = numbers[tag]
     return labels
 
 
-def score(sentences, found):
-    """Returns the scores of the tags that were found in sentences, as seqeval counts them."""
+def score(sentences, predicted):
+    """Returns the scores of the tags that were predicted for sentences, as seqeval counts them."""
     truth = [tags for _, tags in sentences]
     return {
-        "f1": float(metrics.f1_score(truth, found)),
-        "precision": float(metrics.precision_score(truth, found, zero_division=0)),
-        "recall": float(metrics.recall_score(truth, found, zero_division=0)),
+        "f1": float(metrics.f1_score(truth, predicted)),
+        "precision": float(metrics.precision_score(truth, predicted, zero_division=0)),
+        "recall": float(metrics.recall_score(truth, predicted, zero_division=0)),
     }

@@ -65,13 +65,9 @@ TASKS = {
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """The examples of a task: pairs of a tuple of texts and a label, in a fixed order.
+    """The examples of a task in a fixed order: pairs of a tuple of texts and a label.
 
-    Attributes:
-        task: The `Task`.
-        train: `tf.data.Dataset` of the training examples.
-        size: Integer, how many there are.
-        tests: `tf.data.Dataset`s of the test examples by split.
+    `size` is the number of training examples; `tests` has the test examples by split.
     """
 
     task: Task
@@ -86,23 +82,23 @@ class Data:
 
     def score(self, outputs):
         """Returns the scores of the outputs on all test examples, arrays by split."""
-        found = {}
+        named = {}
         for split, examples in self.tests.items():
             several = f"_{split.removeprefix('validation_')}" if len(self.tests) > 1 else ""
             scores = self.task.scores(labels_of(examples), outputs[split])
-            found |= {f"{name}{several}": float(value) for name, value in scores.items()}
-        return found
+            named |= {f"{name}{several}": float(value) for name, value in scores.items()}
+        return named
 
     def predictions(self, outputs):
         """Returns labels and predictions for all test examples by split, each numbers in one line.
 
         A prediction is a class, or the output where there are no classes.
         """
-        found = {}
+        lines = {}
         for split, examples in self.tests.items():
             x = np.argmax(outputs[split], -1) if self.task.classes else np.ravel(outputs[split])
-            found[split] = {"labels": in_a_line(labels_of(examples)), "predictions": in_a_line(x)}
-        return found
+            lines[split] = {"labels": in_a_line(labels_of(examples)), "predictions": in_a_line(x)}
+        return lines
 
 
 def labels_of(examples):
@@ -126,20 +122,16 @@ def load(config):
         )
         return Data(task, train, int(train.cardinality()), {"generated": test})
 
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder(f"glue/{config.task}", data_dir=config.data_dir)
-    streams.prepare(builder)
+    builder = streams.prepared(f"glue/{config.task}", config.data_dir)
 
     def examples(split):
-        return builder.as_dataset(split=split).map(
+        return streams.split_of(builder, split).map(
             lambda example: (tuple(example[name] for name in task.texts), example["label"])
         )
 
     size = streams.count_examples(builder, config.train_split)
     tests = {}
     for split in config.test_split or task.splits:
-        streams.count_examples(builder, split)
         tests[split] = examples(split)
         _, label = next(tests[split].as_numpy_iterator())
         if label < 0:

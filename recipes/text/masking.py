@@ -1,8 +1,7 @@
 """Masks for masked language modelling, and the batches of masked examples.
 
-Everything is a function of the seed and of the example's number in the run: which example it is,
-and where it is masked. So a continued run starts anywhere at once, and sees what the uninterrupted
-run would have seen.
+Which example comes next, and where it is masked, are functions of the seed and of the example's
+number in the run. So a continued run starts anywhere at once, and sees the same.
 """
 
 import tensorflow as tf
@@ -20,14 +19,8 @@ def masking(tokenizer, sequence_length, mask_rate, seed, names):
     """Returns the function that masks the example of a number.
 
     Of the tokens between the special ones, a share of `mask_rate` is to be predicted. Of these 80 %
-    are replaced by `[MASK]`, 10 % by a token at random, and 10 % are left.
-
-    Args:
-        tokenizer: A tokenizer with `mask_token_id` and `special_token_ids`.
-        sequence_length: Integer, tokens of an example.
-        mask_rate: Float between 0 and 1.
-        seed: Integer, seed of the masks.
-        names: Names of the encoder's inputs.
+    are replaced by `[MASK]`, 10 % by a token at random, and 10 % are left. `names` are the
+    encoder's inputs.
     """
     count = masks(sequence_length, mask_rate)
     words = sorted(set(range(tokenizer.vocabulary_size())) - set(tokenizer.special_token_ids))
@@ -55,14 +48,10 @@ def masking(tokenizer, sequence_length, mask_rate, seed, names):
 
 
 def training_batches(examples, mask, *, seed, batch_size, first_step):
-    """Returns the batches from a step on, as one stream: pass after pass over all examples.
+    """Returns the batches from `first_step` on, as one stream: pass after pass over all examples.
 
-    Args:
-        examples: `tokens.Examples`.
-        mask: Function that `masking` returns.
-        seed: Integer, seed of the order, which is a new one in each pass.
-        batch_size: Integer, examples of a batch.
-        first_step: Integer, number of batches that came before.
+    `examples` are `tokens.Examples`, `mask` is the function of `masking`. Each pass has a new
+    order.
     """
     size = len(examples)
 
@@ -75,9 +64,9 @@ def training_batches(examples, mask, *, seed, batch_size, first_step):
 
 
 def test_batches(examples, mask, batch_size):
-    """Returns all examples in their order, masked in the same places at every test.
+    """Returns all examples in order, masked in the same places at every test, with weights.
 
-    With them come the weights at which they count; see `streams.whole_batches`.
+    See `streams.whole_batches`.
     """
     numbers = tf.data.Dataset.range(len(examples)).map(lambda number: (number, number))
     weighted = streams.whole_batches(numbers, len(examples), batch_size)
@@ -90,12 +79,8 @@ def test_batches(examples, mask, batch_size):
 def masked_batches(numbers, examples, mask, batch_size):
     """Returns masked batches of examples.
 
-    Args:
-        numbers: `tf.data.Dataset` of tuples: the number in the run, that of the example, and where
-            it is not 1, its weight.
-        examples: `tokens.Examples`.
-        mask: Function that `masking` returns.
-        batch_size: Integer, examples of a batch, on all devices together.
+    `numbers` is a `tf.data.Dataset` of the number in the run, the number of the example, and in
+    tests its weight. `batch_size` is that of all devices together.
     """
     size = distribution.own_size(batch_size)
 

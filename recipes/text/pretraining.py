@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from keras_gimlp import applications, rematerialize
 from recipes.program import files
-from recipes.text import encoders, masking, tokens
+from recipes.text import masking, tokens
+from recipes.text.encoders import KINDS
+from recipes.text.tokenizers import sentence_piece_model
 from recipes.training import distribution
 
 KEPT_TOKENIZER = "tokenizer.model"
@@ -24,7 +26,7 @@ def load_tokenizer(config, text, folder):
             return kept.read_bytes()
         if config.tokenizer is None:
             lines = text.train.take(config.vocabulary_lines).as_numpy_iterator()
-            return encoders.sentence_piece([x.decode() for x in lines], config.vocabulary_size)
+            return sentence_piece_model([x.decode() for x in lines], config.vocabulary_size)
         try:
             return pathlib.Path(config.tokenizer).read_bytes()
         except OSError as error:
@@ -54,10 +56,10 @@ def check_size(config, text, tokenizer):
     It tokenizes no more than that.
     """
     for texts, least, kind in ((text.train, config.batch_size, "training"), (text.test, 1, "test")):
-        found = tokens.count_examples(texts, tokenizer, config.sequence_length, least)
-        if found < least:
+        count = tokens.count_examples(texts, tokenizer, config.sequence_length, least)
+        if count < least:
             raise SystemExit(
-                f"The {kind} text fills {found} examples of {config.sequence_length} tokens; at "
+                f"The {kind} text fills {count} examples of {config.sequence_length} tokens; at "
                 f"least {least} are needed."
             )
 
@@ -88,15 +90,10 @@ def delete_tokens(folder):
         path.unlink()
 
 
-def backbone_class(config):
-    """Returns the class of the encoder."""
-    return encoders.kind(config.model, "Backbone")
-
-
 def build_task(config, vocabulary_size):
     """Returns the encoder with the head that predicts masked tokens, tied to the embedding."""
     try:
-        backbone = backbone_class(config)(
+        backbone = KINDS[config.model].backbone(
             vocabulary_size=vocabulary_size, dropout=config.dropout, **sizes(config)
         )
     except ValueError as error:
@@ -104,10 +101,30 @@ def build_task(config, vocabulary_size):
     if config.model == "BERT":
         # No loss reaches what gives the pooled output.
         backbone.get_layer("pooled_dense").trainable = False
-    task = encoders.kind(config.model, "MaskedLM")(backbone, preprocessor=None)
+    task = KINDS[config.model].masked_lm(backbone, preprocessor=None)
     if config.remat:
         rematerialize(task.backbone)
     return task
+
+
+def batches(config, task, tokenizer, train, test, first_step):
+    """Returns the training batches from a step on, and the test batches."""
+
+    def mask(seed):
+        names = list(task.backbone.input)
+        return masking.masking(tokenizer, config.sequence_length, config.mask_rate, seed, names)
+
+    return (
+        masking.training_batches(
+            train,
+            mask(config.seed),
+            seed=config.seed,
+            batch_size=config.batch_size,
+            first_step=first_step,
+        ),
+        # The same masks for every seed, so that perplexities can be compared.
+        masking.test_batches(test, mask(0), config.batch_size),
+    )
 
 
 def sizes(config):
@@ -139,7 +156,7 @@ def sizes(config):
 
 def build_preprocessor(config, tokenizer):
     """Returns the layer from texts to masked inputs that is saved with the model."""
-    return encoders.kind(config.model, "MaskedLMPreprocessor")(
+    return KINDS[config.model].masked_lm.preprocessor_cls(
         tokenizer,
         sequence_length=config.sequence_length,
         mask_selection_rate=config.mask_rate,

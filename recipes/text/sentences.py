@@ -6,13 +6,9 @@ MASK = "[MASK]"
 
 
 def encode(tokenizer, text, names, length=None):
-    """Returns the inputs of a model for a text, `[CLS] text [SEP]`, in a batch of its own.
+    """Returns the inputs `names` of a model for a text, `[CLS] text [SEP]`, in a batch of its own.
 
-    Args:
-        tokenizer: A KerasHub tokenizer.
-        text: String. `[MASK]` in it is one token.
-        names: Names of the inputs that the model takes.
-        length: Integer, to which the tokens are padded. Defaults to `None`, as many as there are.
+    `[MASK]` in the text is one token. The tokens are padded to `length`, `None` for none.
     """
     first, *others = text.split(MASK)
     ids = [tokenizer.start_token_id, *tokens(tokenizer, first)]

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from recipes.text import encoders
+from recipes.text import tokenizers
 
 CANDIDATES = 20  # the best first and last tokens of a window, from which answers are made
 
@@ -40,12 +40,8 @@ class Windows:
 def windows(encoder, questions, *, sequence_length, question_length, stride):
     """Returns the windows of all questions: each question followed by a part of its text.
 
-    Args:
-        encoder: An `encoders.TextEncoder`.
-        questions: List of `squad_data.Question`s.
-        sequence_length: Integer, tokens of a window with everything in it.
-        question_length: Integer, maximum tokens of a question; the rest is cut off.
-        stride: Integer, tokens between the beginnings of two consecutive windows.
+    A window has `sequence_length` tokens in all, of which a question takes at most
+    `question_length`; the rest is cut off. Consecutive windows begin `stride` tokens apart.
     """
     contexts = dict.fromkeys(x.context for x in questions)
     tokens = dict(zip(contexts, tokenized(encoder.tokenizer, contexts), strict=True))
@@ -74,19 +70,19 @@ def windows(encoder, questions, *, sequence_length, question_length, stride):
 
 
 def tokenized(tokenizer, texts):
-    """Returns for every text its token ids, and where each token begins and ends in it."""
+    """Returns for every text its token ids, and the place of each token in it."""
     words = [list(re.finditer(r"\S+", text)) for text in texts]
     flat = [match.group() for matches in words for match in matches]
-    parts = iter(zip(*encoders.words_to_tokens(tokenizer, flat), strict=True))
-    found = []
+    parts = iter(zip(*tokenizers.words_to_tokens(tokenizer, flat), strict=True))
+    rows = []
     for matches in words:
         ids, characters = [], []
         for match in matches:
             tokens, places = next(parts)
             ids += tokens
             characters += [(match.start() + a, match.start() + b) for a, b in places]
-        found.append((ids, np.array(characters, "int32").reshape(-1, 2)))
-    return found
+        rows.append((ids, np.array(characters, "int32").reshape(-1, 2)))
+    return rows
 
 
 def labels(windows, questions):
@@ -95,7 +91,7 @@ def labels(windows, questions):
     Of several answers the first counts. The places are 0, the token at the beginning, where the
     window does not contain the whole answer.
     """
-    found = np.zeros((len(windows), 2), "int32")
+    places = np.zeros((len(windows), 2), "int32")
     for i, number in enumerate(windows.question):
         if not questions[number].answers:
             continue
@@ -104,27 +100,21 @@ def labels(windows, questions):
         inside = np.flatnonzero((ends > start) & (begins < start + len(text)))
         begin, end = windows.begin[i], windows.end[i]
         if len(inside) and begin <= inside[0] and inside[-1] < end:
-            found[i] = windows.first[i] - begin + inside[[0, -1]]
-    return found
+            places[i] = windows.first[i] - begin + inside[[0, -1]]
+    return places
 
 
 def best_answers(windows, questions, outputs, answer_length):
     """Returns for every question its best answer, its score, and the score of no answer.
 
-    Args:
-        windows: `Windows`.
-        questions: List of `squad_data.Question`s.
-        outputs: Iterable of the outputs for the windows, `(2, tokens)` each.
-        answer_length: Integer, maximum tokens of an answer.
-
-    Returns:
-        List of triples. The score of an answer is the sum of the scores of its first and its last
-        token, that of no answer the smallest sum of the token at the beginning.
+    The score of an answer, of at most `answer_length` tokens, is the sum of the scores of its first
+    and its last token; the score of no answer is the smallest sum of the token at the beginning.
+    `outputs` are those for the windows, `(2, tokens)` each.
     """
-    found = [("", -np.inf, np.inf) for _ in questions]
+    answers = [("", -np.inf, np.inf) for _ in questions]
     for i, output in enumerate(outputs):
         number = windows.question[i]
-        best, score, nothing = found[number]
+        best, score, nothing = answers[number]
         nothing = min(nothing, float(output[:, 0].sum()))
         first = windows.first[i]
         scores = output[:, first : first + windows.end[i] - windows.begin[i]].astype("float64")
@@ -137,5 +127,5 @@ def best_answers(windows, questions, outputs, answer_length):
                     score = float(scores[0, a] + scores[1, b])
                     places = windows.characters[number][windows.begin[i] + np.array([a, b])]
                     best = questions[number].context[places[0, 0] : places[1, 1]]
-        found[number] = best, score, nothing
-    return found
+        answers[number] = best, score, nothing
+    return answers

@@ -11,14 +11,10 @@ from recipes.training import streams
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """A question about a text. Without answers it cannot be answered from the text.
+    """A question about the text `context` of the article `title`.
 
-    Attributes:
-        id: Its name in the data set.
-        title: Name of the article that the text comes from.
-        context: The text.
-        question: The question.
-        answers: Pairs of a text and the character of `context` at which it begins.
+    `answers` are pairs of a text and the character of `context` at which it begins; without any,
+    the text does not answer the question.
     """
 
     id: str
@@ -50,11 +46,7 @@ def load(config):
 
 def read_squad(config, split):
     """Returns the questions of a split of SQuAD in TensorFlow Datasets."""
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder(f"squad/{config.data}", data_dir=config.data_dir)
-    streams.prepare(builder)
-    streams.count_examples(builder, split)
+    builder = streams.prepared(f"squad/{config.data}", config.data_dir)
 
     def question(x):
         starts = x["answers"]["answer_start"]
@@ -66,7 +58,7 @@ def read_squad(config, split):
             answers=tuple((text, int(a)) for text, a in zip(texts, starts, strict=True)),
         )
 
-    return [question(x) for x in builder.as_dataset(split=split).as_numpy_iterator()]
+    return [question(x) for x in streams.split_of(builder, split).as_numpy_iterator()]
 
 
 def divide(questions, held_out):

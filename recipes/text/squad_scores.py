@@ -38,14 +38,9 @@ def best(score, answer, truths):
 def best_threshold(scores, unanswered_scores, differences):
     """Returns the best mean score over all thresholds below which questions are answered.
 
-    Args:
-        scores: Score of each question if it is answered.
-        unanswered_scores: Score of each question if it is not.
-        differences: For each question, the score of no answer minus that of its answer. It is
-            answered where this is at most the threshold.
-
-    Returns:
-        A tuple: the mean score, and the threshold.
+    It is the first of a tuple with its threshold. `scores` and `unanswered_scores` are the scores
+    of each question if it is answered, and if not. A question is answered where its difference, the
+    score of no answer minus that of its answer, is at most the threshold.
     """
     order = np.argsort(differences, kind="stable")
     gains = np.array(scores)[order] - np.array(unanswered_scores)[order]
@@ -57,19 +52,16 @@ def best_threshold(scores, unanswered_scores, differences):
     return float(sums[winner] / len(scores)), float(thresholds[winner])
 
 
-def score(questions, found, null_threshold):
-    """Returns the scores of the answers that were found, and the answers by the questions' ids.
+def score(questions, best_answers, null_threshold):
+    """Returns the scores of the answers of `spans.best_answers`, and the answers by questions' ids.
 
-    Args:
-        questions: List of `squad_data.Question`s.
-        found: Their answers; see `spans.best_answers`.
-        null_threshold: Float, difference of scores above which no answer is given.
+    No answer is given where the difference of scores is above `null_threshold`.
     """
     may_be_none = any(not x.answers for x in questions)
-    differences = [nothing - score for _, score, nothing in found]
+    differences = [nothing - score for _, score, nothing in best_answers]
     answers = {
         x.id: "" if may_be_none and difference > null_threshold else answer
-        for x, (answer, *_), difference in zip(questions, found, differences, strict=True)
+        for x, (answer, *_), difference in zip(questions, best_answers, differences, strict=True)
     }
 
     def compare(metric, given):
@@ -81,7 +73,7 @@ def score(questions, found, null_threshold):
         "f1": float(np.mean(compare(f1, answers.values()))),
     }
     if may_be_none:
-        answered = compare(f1, [answer for answer, *_ in found])
-        nothing = compare(f1, [""] * len(found))
+        answered = compare(f1, [answer for answer, *_ in best_answers])
+        nothing = compare(f1, [""] * len(questions))
         result["best_f1"], _ = best_threshold(answered, nothing, differences)
     return result, answers

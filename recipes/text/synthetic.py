@@ -53,7 +53,7 @@ def similarity(count, seed):
 def entities(count, seed):
     """Sentences with names of people and places: pairs of words and tags, as in CoNLL-2003."""
     rng = np.random.default_rng(seed)
-    found = []
+    sentences = []
     for _ in range(count):
         words = sentence(rng)
         tags = ["O"] * len(words)
@@ -63,18 +63,17 @@ def entities(count, seed):
                 place = rng.choice([i for i, tag in enumerate([*tags, "O"]) if tag[0] != "I"])
                 words[place:place] = name
                 tags[place:place] = [f"B-{kind}", *[f"I-{kind}"] * (len(name) - 1)]
-        found.append((words, tags))
-    return found
+        sentences.append((words, tags))
+    return sentences
 
 
 def continuations(count, seed):
-    """Beginnings of sentences, and four continuations of which one is grammatical, as in SWAG.
+    """Beginnings of sentences, four continuations, one of them grammatical, and its number.
 
-    Returns:
-        List of triples: the beginning, the list of continuations, and the number of the right one.
+    As in SWAG.
     """
     rng = np.random.default_rng(seed)
-    found = []
+    examples = []
     for _ in range(count):
         words = sentence(rng)
         right = int(rng.integers(4))
@@ -82,16 +81,15 @@ def continuations(count, seed):
         for i in range(4):
             a, b, c = sentence(rng)[-3:]
             ends.append(" ".join((a, b, c) if i == right else ((b, a, c), (a, c, b))[i % 2]))
-        found.append((" ".join(words[:4]), ends, right))
-    return found
+        examples.append((" ".join(words[:4]), ends, right))
+    return examples
 
 
 def questions(count, seed, unanswerable=0.0):
     """Questions about short texts on people, places and colors, as in SQuAD.
 
-    Returns:
-        List of dictionaries: `id`, `context`, `question`, `answers` (pairs of a text and the
-        character at which it begins; none for a fraction `unanswerable` of the questions).
+    Dictionaries with `id`, `context`, `question` and `answers`: pairs of a text and the character
+    at which it begins, none for a fraction `unanswerable` of the questions.
     """
     rng = np.random.default_rng(seed)
     kinds = {
@@ -99,7 +97,7 @@ def questions(count, seed, unanswerable=0.0):
         "Where is the house?": (PLACES, "The house is in {} ."),
         "What color is the door?": (COLORS, "The door is {} ."),
     }
-    found = []
+    examples = []
     for i in range(count):
         names = {question: str(rng.choice(some)) for question, (some, _) in kinds.items()}
         asked = str(rng.choice(list(kinds)))
@@ -111,5 +109,5 @@ def questions(count, seed, unanswerable=0.0):
         ]
         context = " ".join(told[n] for n in rng.permutation(len(told)))
         answers = [] if missing else [(names[asked], context.index(names[asked]))]
-        found.append({"id": str(i), "context": context, "question": asked, "answers": answers})
-    return found
+        examples.append({"id": str(i), "context": context, "question": asked, "answers": answers})
+    return examples

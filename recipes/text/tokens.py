@@ -1,4 +1,4 @@
-"""Tokenized text in a file: written once, then read anywhere without reading what comes before.
+"""Tokenized text in a file: written once, then read from any place on.
 
 The file is a NumPy array of the token ids of all texts, one text after another: 2 bytes a token for
 vocabularies of up to 65,536 tokens, 4 bytes for larger ones.
@@ -17,12 +17,8 @@ PROGRESS_SECONDS = 10  # between two lines on how far the tokenization is
 class Examples:
     """Examples of exactly `sequence_length` tokens: `[CLS]`, a piece of the text, `[SEP]`.
 
-    The pieces follow each other without a gap; what is left over at the end is dropped.
-
-    Args:
-        path: Path of a file that `write` made.
-        tokenizer: The tokenizer it was made with.
-        sequence_length: Integer, tokens of an example.
+    The pieces follow each other without a gap; the rest at the end is dropped. `path` is a file
+    that `write` made with `tokenizer`.
     """
 
     def __init__(self, path, tokenizer, sequence_length):
@@ -42,13 +38,9 @@ class Examples:
 
 
 def write(texts, tokenizer, path, limit=None):
-    """Tokenizes texts into a file, which appears complete or not at all.
+    """Tokenizes a `tf.data.Dataset` of strings into a file, which appears complete or not at all.
 
-    Args:
-        texts: `tf.data.Dataset` of strings.
-        tokenizer: A KerasHub tokenizer.
-        path: Path of the file.
-        limit: Integer, maximum number of tokens, `None` for all.
+    `limit` is the maximum number of tokens, `None` for all.
     """
     dtype = np.dtype("uint16" if tokenizer.vocabulary_size() <= 2**16 else "int32")
     count, told = 0, time.monotonic()
@@ -72,12 +64,8 @@ def write(texts, tokenizer, path, limit=None):
 
 def write_header(file, dtype, count):
     """Writes the header of a NumPy file, which is equally long for every `count`."""
-    header = {
-        "descr": np.lib.format.dtype_to_descr(dtype),
-        "fortran_order": False,
-        "shape": (count,),
-    }
-    np.lib.format.write_array_header_1_0(file, header)
+    kind = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}
+    np.lib.format.write_array_header_1_0(file, kind | {"shape": (count,)})
 
 
 def iterate(texts, tokenizer, limit=None):

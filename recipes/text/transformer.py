@@ -19,7 +19,7 @@ from keras_gimlp.backend.dense import Dense
 from keras_gimlp.backend.layer_normalization import LayerNormalization
 
 EPSILON = 1e-6
-MASKED = -1e9  # added to the score of what is no token
+MASKED = -1e9  # added to the scores of padding
 PACKAGE = "keras_gimlp_recipes"
 register = keras.saving.register_keras_serializable(package=PACKAGE)
 
@@ -28,26 +28,14 @@ register = keras.saving.register_keras_serializable(package=PACKAGE)
 class SelfAttention(keras.layers.Layer):
     """Attention of every token to all tokens, with a learned bias per head and distance.
 
-        output_t = sum_s softmax_s(q_t k_s / sqrt(d) + w_(t-s)) v_s W_o + b_o
+    output_t = sum_s softmax_s(q_t k_s / sqrt(d) + w_(t-s)) v_s W_o + b_o
 
-    The biases start as those of ALiBi with eight heads, in both directions: `-2^(-i) |t - s|` in
-    the `i`-th head, counted from 1.
+    There are `2 sequence_length - 1` biases `w` per head, as in T5 (arXiv:1910.10683), but one for
+    every distance; none if `sequence_length` is `None`. They start as ALiBi's (arXiv:2108.12409)
+    with eight heads, in both directions: `-2^(-i) |t - s|` in the `i`-th head, counted from 1.
 
-    Args:
-        num_heads: Integer, which divides the channels; `d` is their quotient.
-        sequence_length: Integer, maximum number of tokens, for which there are
-            `2 sequence_length - 1` biases `w` per head. `None` for no biases.
-        **kwargs: `name`, `dtype`, as for every Keras layer.
-
-    Call arguments:
-        inputs: Tensor of shape `(batch, tokens, channels)`.
-        mask: Boolean tensor of shape `(batch, tokens)`, true where there is a token.
-
-    Reference:
-        Biases as in Raffel et al., "Exploring the Limits of Transfer Learning with a Unified
-        Text-to-Text Transformer" (2020), arXiv:1910.10683, but one for every distance. Slopes of
-        Press et al., "Train Short, Test Long: Attention with Linear Biases Enables Input Length
-        Extrapolation" (2022), arXiv:2108.12409.
+    Call arguments: inputs of shape `(batch, tokens, channels)`, of which `num_heads` is a divisor,
+    and a boolean mask `(batch, tokens)`, true where there is a token.
     """
 
     def __init__(self, num_heads, sequence_length=None, **kwargs):
@@ -91,26 +79,18 @@ class SelfAttention(keras.layers.Layer):
 class Transformer(keras_hub.models.Backbone):
     """A pre-norm Transformer encoder.
 
+    output: (batch, tokens, dim), of integers token_ids and padding_mask (batch, tokens)
+
     Args:
         vocabulary_size: Integer, number of tokens.
-        depth: Integer, number of blocks.
-        dim: Integer, channels per token.
-        ffn_dim: Integer, hidden units of the MLPs.
+        depth, dim, ffn_dim: Integers, blocks, channels per token, hidden units of the MLPs.
         num_heads: Integer, heads of the attention. Defaults to 8.
         positions: `"absolute"` for a learned vector per position, added to the embeddings, or
-            `"relative"` for the biases of `SelfAttention` in every block. Defaults to
-            `"absolute"`.
+            `"relative"` for the biases of `SelfAttention` in every block. Defaults to `"absolute"`.
         sequence_length: Integer, maximum number of tokens. Defaults to 512.
-        dropout: Float, dropout rate of the embeddings and of what every part of a block adds.
-            Defaults to 0.
+        dropout: Float, dropout rate of embeddings and of every part of a block. Defaults to 0.
         dtype: Precision of the layers. Defaults to `None`, the global policy.
         **kwargs: `name`, `trainable`.
-
-    Call arguments:
-        inputs: Dictionary of integer tensors `token_ids` and `padding_mask`, `(batch, tokens)`.
-
-    Output shape:
-        `(batch, tokens, dim)`.
 
     Raises:
         ValueError: If `num_heads` does not divide `dim`, or `positions` is neither of the two.
@@ -156,30 +136,24 @@ class Transformer(keras_hub.models.Backbone):
             x = block(x, mask, num_heads, biases, ffn_dim, dropout, dtype, name=f"block{i}")
         x = LayerNormalization(epsilon=EPSILON, dtype=dtype, name="norm")(x)
         super().__init__(inputs=inputs, outputs=x, dtype=dtype, name=name, **kwargs)
-        self.vocabulary_size = vocabulary_size
-        self.depth = depth
-        self.dim = dim
-        self.ffn_dim = ffn_dim
-        self.num_heads = num_heads
-        self.positions = positions
-        self.sequence_length = sequence_length
-        self.dropout = dropout
+        self.sizes = {
+            "vocabulary_size": vocabulary_size,
+            "depth": depth,
+            "dim": dim,
+            "ffn_dim": ffn_dim,
+            "num_heads": num_heads,
+            "positions": positions,
+            "sequence_length": sequence_length,
+            "dropout": dropout,
+        }
         # The names that KerasHub's tasks and heads look up.
+        self.vocabulary_size = vocabulary_size
         self.hidden_dim = dim
         self.max_sequence_length = sequence_length
         self.start_token_index = 0
 
     def get_config(self):
-        return super().get_config() | {
-            "vocabulary_size": self.vocabulary_size,
-            "depth": self.depth,
-            "dim": self.dim,
-            "ffn_dim": self.ffn_dim,
-            "num_heads": self.num_heads,
-            "positions": self.positions,
-            "sequence_length": self.sequence_length,
-            "dropout": self.dropout,
-        }
+        return super().get_config() | self.sizes
 
 
 def linear_biases(shape, dtype=None):

@@ -1,1 +1,1 @@
-"""What a training leaves: its model, the record of its run, its scores."""
+"""Trained models, the records of their runs, and their scores."""

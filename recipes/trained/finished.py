@@ -1,4 +1,4 @@
-"""Finished runs: read from their folders, or from a file of what is worth keeping of them."""
+"""Finished runs, read from their folders, or from a file that stands for these."""
 
 import dataclasses
 import json
@@ -13,13 +13,12 @@ from recipes.program import files
 class Run:
     """What a finished run leaves besides its model.
 
-    Attributes:
-        config: Dictionary of every option that changes what is trained.
-        summary: Dictionary of final scores, parameters, seconds, backend, hardware.
-        metrics: Dictionary of lists of floats, the columns of `metrics.csv`, one value an epoch.
-        source: Dictionary of the commit and the versions of the last start.
-        predictions: Dictionary, for each test split the `labels` and the `predictions` of its
-            examples, each numbers in a line of text. Empty where the recipe keeps none.
+    * `config`: every option that changes what is trained.
+    * `summary`: final scores, parameters, seconds, backend, hardware.
+    * `metrics`: the columns of `metrics.csv`, lists of floats, one value an epoch.
+    * `source`: the commit and the versions of the last start.
+    * `predictions`: for each test split `labels` and `predictions` of its examples, each numbers in
+      a line of text. Empty where the recipe keeps none.
     """
 
     config: dict
@@ -35,7 +34,7 @@ class Run:
 
     @property
     def rate(self):
-        """Examples per second, and what an example is."""
+        """Examples per second, and the word for an example."""
         column = next(name for name in self.summary if name.endswith("_per_second"))
         return self.summary[column], column.removesuffix("_per_second")
 
@@ -90,7 +89,7 @@ def as_kept(run):
 
 
 def without_folders(value):
-    """Returns what JSON holds with the last part alone of every absolute path."""
+    """Returns a value of JSON, in which only the last part is left of every absolute path."""
     if isinstance(value, dict):
         return {name: without_folders(x) for name, x in value.items()}
     if isinstance(value, list):

@@ -1,11 +1,10 @@
-"""The model that is to leave Keras."""
+"""The trained model that options name: by name, in a file, or in a preset."""
 
-import inspect
 import json
 import pathlib
 import warnings
 
-from recipes import missing
+from recipes import language
 from recipes.program.command_line import one_of
 
 
@@ -27,18 +26,11 @@ def load(config):
 def by_name(config):
     """Returns a model of `keras_gimlp.applications`."""
     from keras_gimlp import applications
+    from recipes.images import models
 
     one_of(config.model, applications.list_models(), "model")
-    build = getattr(applications, config.model)
-    arguments = dict(config.model_args)
-    for name in arguments:
-        one_of(name, inspect.signature(build).parameters, f"argument of {config.model}")
-    if config.weights:
-        arguments["weights"] = config.weights
-    try:
-        return build(**arguments)
-    except (TypeError, ValueError, OSError, ImportError) as error:
-        raise SystemExit(f"{config.model} cannot be built: {error}") from error
+    weights = {"weights": config.weights} if config.weights else {}
+    return models.built(config.model, config.model_args | weights)
 
 
 def from_file(path):
@@ -59,10 +51,8 @@ def from_file(path):
 
 def from_preset(preset):
     """Returns the task in a preset, or its encoder if it holds no task."""
-    try:
+    with language():
         from recipes.text import transformer  # noqa: F401  KerasHub knows all our presets
-    except ModuleNotFoundError as error:
-        raise missing(error) from None
     try:
         with warnings.catch_warnings():
             # KerasHub compiles what it loads, and misses the optimizer's state in the file.

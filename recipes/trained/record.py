@@ -7,25 +7,23 @@ import pathlib
 from keras_gimlp import applications
 
 
-def transform_of(source):
-    """Returns the `ImageTransform` of an image model, `None` if nothing says which it is."""
-    trained = config_of_run(source.weights)
+def transform_of(options):
+    """Returns the `ImageTransform` of the image model that options name, `None` if not known."""
+    trained = config_of_run(options.weights)
     if trained is not None:  # by `image_classification`
         scale = applications.image_transform(
             trained["preprocessing"] or trained["weights"], trained["model"]
         )
         return dataclasses.replace(scale, crop=trained["test_crop"], interpolation="bicubic")
-    if source.weights is None or source.weights.endswith(".keras"):
+    if options.weights is None or options.weights.endswith(".keras"):
         return None
-    return applications.image_transform(source.weights, source.model)
+    return applications.image_transform(options.weights, options.model)
 
 
-def config_of_run(weights):
+def config_of_run(path):
     """Returns the configuration of the run in whose folder a model lies, or `None`."""
-    path = weights and pathlib.Path(weights).expanduser().parent / "config.json"
-    if not path or not path.exists():
-        return None
-    return json.loads(path.read_text()).get("config")
+    record = pathlib.Path(path or "").expanduser().parent / "config.json"
+    return json.loads(record.read_text()).get("config") if path and record.exists() else None
 
 
 def options(config, cls):

@@ -1,4 +1,4 @@
-"""What happens in every training beside the training: seeds and reports."""
+"""The callbacks of every training: seeds and reports."""
 
 import math
 import time
@@ -28,7 +28,7 @@ class Reseed(keras.callbacks.Callback):
             import torch
 
             place = (self.seed, self.epoch, batch)
-            if distribution.process():  # one process draws what it always drew
+            if distribution.process():  # the first draws as one process alone does
                 place += (distribution.process(),)
             state = np.random.SeedSequence(place).generate_state(1)
             torch.manual_seed(int(state[0]))
@@ -37,7 +37,7 @@ class Reseed(keras.callbacks.Callback):
 class Together(keras.callbacks.Callback):
     """Trains with the gradients of all processes, and reports their metrics; it comes first.
 
-    A process of PyTorch knows by itself only what it has seen.
+    On PyTorch, a process knows only the metrics of its own examples.
     """
 
     def on_train_begin(self, logs=None):
@@ -62,7 +62,7 @@ class Together(keras.callbacks.Callback):
 class StopOnNaN(keras.callbacks.Callback):
     """Stops the training after an epoch whose loss is not finite, in all processes alike.
 
-    Keras' `TerminateOnNaN` looks at the loss of a batch, which each process has its own of.
+    Keras' `TerminateOnNaN` looks at the loss of a batch, which differs between processes.
     """
 
     def on_epoch_end(self, epoch, logs=None):
@@ -71,13 +71,9 @@ class StopOnNaN(keras.callbacks.Callback):
 
 
 class Report(keras.callbacks.Callback):
-    """Adds learning rate, seconds and training examples per second to what each epoch reports.
+    """Adds learning rate, seconds and training examples (`unit`) per second to each epoch's report.
 
     It comes before the callbacks that test, unless `fit` does, and before those that write.
-
-    Args:
-        unit: What an example is, such as `"images"`.
-        per_epoch: Integer, training examples of an epoch.
     """
 
     def __init__(self, unit, per_epoch):

@@ -1,9 +1,10 @@
 """The complete state of a training, kept after each epoch as one file: `checkpoint-N.npz`.
 
-An entry is a variable by its path: of the model, its seeds among them, and of the optimizer.
+An entry is a variable of the model, such as a seed, or of the optimizer, by its path.
 """
 
 import collections
+import io
 import math
 import zipfile
 
@@ -29,9 +30,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder = folder
 
     def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            return
-        if distribution.process():
+        if not math.isfinite(logs["loss"]) or distribution.process():
             return
         state = state_of(self.model)
         earlier = checkpoints(self.folder)
@@ -51,10 +50,11 @@ def restore(model, folder):
     """
     # Before a new run too: TensorFlow names what is built in the first step otherwise.
     model.optimizer.build(model.trainable_variables)
-    epochs, kept = distribution.from_first(lambda: read_last(folder))
+    epochs = distribution.from_first(lambda: completed_epochs(folder))
     if not epochs:
         return 0
     path = folder / f"checkpoint-{epochs}.npz"
+    kept = read(path)
     state = state_of(model)
     kept_shapes = {name: value.shape for name, value in kept.items()}
     shapes = {name: tuple(variable.shape) for name, variable in state.items()}
@@ -70,18 +70,12 @@ def restore(model, folder):
     return epochs
 
 
-def read_last(folder):
-    """Returns the number of completed epochs and the arrays of the state that was kept after them.
-
-    Ends the program if the file is damaged.
-    """
-    epochs = completed_epochs(folder)
-    if not epochs:
-        return 0, {}
-    path = checkpoints(folder)[epochs]
+def read(path):
+    """Returns the arrays of a state, or ends the program if the file is damaged."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return epochs, dict(arrays)
+        file = io.BytesIO(distribution.from_first(path.read_bytes))
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise SystemExit(
             f"{path} is damaged, and was left as it is: {error}. Put a good copy in its place, or "

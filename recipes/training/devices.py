@@ -1,4 +1,4 @@
-"""What must be set before the first tensor is made, and what hardware the work runs on."""
+"""The state to set before the first tensor is made, and the hardware."""
 
 import keras
 import tensorflow as tf
@@ -10,23 +10,17 @@ from recipes.training import distribution
 def prepare_training(options, model=None):
     """Sets seeds, precision and devices of a training.
 
-    Args:
-        options: `RunOptions` and `AdamWOptions` in one.
-        model: With `--strategy model`, the class or builder of the model.
+    `model` is the class or builder of the model, which `--strategy model` needs.
     """
     prepare(options.precision, options.seed)
     distribution.start(options, model)  # Keras forgets it too, with the layers made so far
 
 
 def prepare(precision, seed):
-    """Sets seeds and precision, and keeps TensorFlow's hands off another backend's accelerator.
+    """Sets seed and precision, and keeps TensorFlow's hands off another backend's accelerator.
 
     Keras forgets the layers made so far, so that variables built next are named as in a new
     process: checkpoints are keyed by these names.
-
-    Args:
-        precision: Name of a Keras dtype policy, such as `"mixed_bfloat16"`.
-        seed: Integer, for Python, NumPy, TensorFlow and the backend.
     """
     if keras.backend.backend() != "tensorflow":
         # tf.data would otherwise reserve the whole memory of every accelerator it sees.

@@ -1,8 +1,6 @@
 """Many devices: which of them a training uses, and which part of its work this process does.
 
-Keras on JAX, `tf.distribute` and `torch.distributed` hold what is asked for here, and the programs
-that start processes (torchrun, Slurm, Kubernetes, a TPU pod) say how many there are. Everything
-that differs between them is in this file.
+All differences between Keras on JAX, `tf.distribute` and `torch.distributed` are in this file.
 """
 
 import atexit
@@ -11,8 +9,8 @@ import datetime
 import functools
 import gc
 import importlib.util
+import json
 import os
-import pickle
 import sys
 
 import keras
@@ -39,12 +37,9 @@ LONGEST_WAIT = datetime.timedelta(hours=2)  # for a process that prepares data f
 def start(options, model=None):
     """Sets what the model that is built next runs on, and joins the other processes.
 
-    Ends the program if the devices are not there or do not divide the batch.
-
-    Args:
-        options: The `RunOptions` and `AdamWOptions` in one.
-        model: With `--strategy model`, the class or builder of the model; `None` if it is not known
-            yet, and this will be called again.
+    Ends the program if the devices are not there or do not divide the batch. `model` is the class
+    or builder of the model for `--strategy model`; `None` if it is not known yet, and this will be
+    called again.
     """
     backend = keras.backend.backend()
     if options.strategy == "model" and backend != "jax":
@@ -74,17 +69,19 @@ def _start_jax(wanted, options, model):
         or importlib.util.find_spec("libtpu") is not None
     )
     if launched and not jax.distributed.is_initialized():
-        number = {"num_processes": "NUM_PROCESSES", "process_id": "PROCESS_ID"}
-        found = {k: os.environ.get(f"KERAS_DISTRIBUTION_{v}") for k, v in number.items()}
-        addresses = os.environ.get("KERAS_DISTRIBUTION_JOB_ADDRESSES")
+        addresses, *numbers = (
+            os.environ.get(f"KERAS_DISTRIBUTION_{name}")
+            for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
+        )
         # As `keras.distribution.initialize` does, which leaves the time of the heartbeat at 100 s.
         jax.distributed.initialize(
             addresses and addresses.split(",")[0],
-            **{name: value and int(value) for name, value in found.items()},
+            *(number and int(number) for number in numbers),
             heartbeat_timeout_seconds=HEARTBEAT,
         )
     elif wanted not in (None, 1):
-        _set_cpu_devices(wanted)
+        with contextlib.suppress(RuntimeError):  # JAX has begun to compute
+            jax.config.update("jax_num_cpu_devices", wanted)
     devices = keras.distribution.list_devices()
     alone_on_cpu = jax.process_count() == 1 and jax.default_backend() == "cpu"
     count = wanted or (1 if alone_on_cpu else len(devices))
@@ -117,14 +114,6 @@ def _start_jax(wanted, options, model):
         keras.distribution.set_distribution(
             layouts.ModelParallel(layout_map=layout, auto_shard_dataset=False)
         )
-
-
-def _set_cpu_devices(count):
-    """Lets JAX divide the processor into `count` devices, unless it has begun to compute."""
-    import jax
-
-    with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", count)
 
 
 def _start_tensorflow(wanted):
@@ -185,7 +174,7 @@ def _leave_torch():
 
 
 def check(model):
-    """Ends the program if devices share the weights of a model by rules that do not fit it.
+    """Ends the program if the rules by which devices share weights do not fit a model.
 
     It also says if the devices compute another model than one device does.
     """
@@ -193,13 +182,13 @@ def check(model):
     divided = keras.backend.backend() != "jax" and replicas() > 1
     if divided and any(layer.scope == "batch" for layer in inhibitions):
         print(
-            "With scope batch, the maximum of the inhibition is that of the part of a batch that a "
-            "device has; on one device, it is that of the whole batch."
+            "With scope batch, the maximum of the inhibition is that of a part of a batch, which "
+            "one device has; on one device, it is that of the whole batch."
         )
-    found = keras.distribution.distribution()
-    if isinstance(found, keras.distribution.ModelParallel):
+    shared = keras.distribution.distribution()
+    if isinstance(shared, keras.distribution.ModelParallel):
         try:
-            found.layout_map.check(model)
+            shared.layout_map.check(model)
         except ValueError as error:
             raise SystemExit(f"--strategy model is not possible: {error}") from error
 
@@ -241,18 +230,18 @@ def process():
 
 def replicas():
     """Returns into how many parts a batch is divided, each for a whole copy of the model."""
-    found = keras.distribution.distribution()
-    if found is not None:
-        return found.num_model_replicas
+    shared = keras.distribution.distribution()
+    if shared is not None:
+        return shared.num_model_replicas
     if keras.backend.backend() == "tensorflow":
         return tf.distribute.get_strategy().num_replicas_in_sync
     return processes()
 
 
 def own(examples, batch_size):
-    """Returns this process's part of every batch of a stream of examples.
+    """Returns this process's part of every batch of a stream, `own_size(batch_size)` examples.
 
-    Apply it before what is costly. Batches of the result have `own_size(batch_size)` examples.
+    Apply it before costly steps.
     """
     count = processes()
     if count == 1:
@@ -292,10 +281,7 @@ def replicate(model):
 
 
 def total_metrics(model):
-    """Returns the metrics of all processes together. Keras' metrics are sums.
-
-    With JAX and TensorFlow, they are that already.
-    """
+    """Returns the metrics of all processes together, which JAX and TensorFlow share already."""
     if _is_joined():
         from torch import distributed
 
@@ -308,45 +294,52 @@ def total_metrics(model):
 
 
 def broadcast(value):
-    """Returns what process 0 calls this with, in every process: anything that can be pickled."""
+    """Returns in every process what process 0 calls this with: bytes, or a value of JSON."""
     if processes() == 1:
         return value
+    raw = isinstance(value, bytes)
+    data = b"" if process() else bytes([raw]) + (value if raw else json.dumps(value).encode())
+    size = int(_broadcast_array(np.array([len(data)]))[0])
+    array = np.zeros(size, "uint8") if process() else np.frombuffer(data, "uint8")
+    data = _broadcast_array(array).tobytes()
+    return data[1:] if data[0] else json.loads(data[1:])
+
+
+def _broadcast_array(array):
+    """Returns the array of process 0. All processes have one of its shape and type."""
     if _is_joined():
+        import torch
         from torch import distributed
 
-        found = [value]
-        distributed.broadcast_object_list(found)
-        return found[0]
+        nccl = distributed.get_backend() == "nccl"
+        tensor = torch.tensor(array, device="cuda" if nccl else "cpu")
+        distributed.broadcast(tensor, 0)
+        return tensor.cpu().numpy()
     from jax.experimental import multihost_utils
 
-    data = np.frombuffer(pickle.dumps(value), "uint8") if not process() else np.zeros(0, "uint8")
-    size = int(multihost_utils.broadcast_one_to_all(np.int64(data.size)))
-    data = np.resize(data, size) if process() else data
-    return pickle.loads(multihost_utils.broadcast_one_to_all(data).tobytes())
+    return np.asarray(multihost_utils.broadcast_one_to_all(array))
 
 
 def from_first(function):
-    """Returns in every process what `function` returns in process 0; if it ends that, all end."""
-    found = error = None
+    """Returns in every process what `function` returns in process 0; if it ends that, all end.
+
+    It returns bytes or a value of JSON.
+    """
+    value = error = None
     if not process():
         try:
-            found = function()
-        except SystemExit as end:
+            value = function()
+        except (SystemExit, OSError) as end:
             error = end
-    found, failed = broadcast((found, error is not None))
-    if failed:
+    if broadcast(error is not None):
         raise error or SystemExit(1)  # process 0 says why
-    return found
+    return broadcast(value)
 
 
 def predict_on_batch(model, x):
-    """Returns what `model` predicts for a batch, in every process, as an array.
+    """Returns the output of `model` for a batch, a dictionary, in every process, as an array.
 
     Every process computes all of it: Keras does not divide such a batch.
-
-    Args:
-        model: The trained model, with one output.
-        x: Dictionary of arrays or tensors, the same in every process.
     """
     if keras.distribution.distribution() is not None:
         model = gathered(model)
@@ -357,7 +350,7 @@ def predict_on_batch(model, x):
 
 @functools.lru_cache(maxsize=1)
 def gathered(model):
-    """Returns a model that gives every process all of what `model` predicts."""
+    """Returns a model that gives every process the whole output of `model`."""
     return Gathered(model)
 
 
@@ -374,22 +367,20 @@ class Gathered(keras.Model):
 
 
 def name():
-    """Returns what the training runs on, for its first lines."""
-    found = describe()
-    if found["devices"] == 1:
-        return keras.backend.backend()
-    parts = [f"{found['devices']} devices ({found['engine']})"]
-    if found["processes"] > 1:
-        parts.append(f"in {found['processes']} processes")
-    return f"{keras.backend.backend()}, {' '.join(parts)}"
+    """Returns the backend and the devices of the training, for its first lines."""
+    backend, used = keras.backend.backend(), describe()
+    if used["devices"] == 1:
+        return backend
+    together = f" in {used['processes']} processes" if used["processes"] > 1 else ""
+    return f"{backend}, {used['devices']} devices ({used['engine']}){together}"
 
 
 def describe():
-    """Returns what the training runs on, for its summary."""
-    found = keras.distribution.distribution()
-    if found is not None:
-        engine = f"keras.distribution.{type(found).__name__}"
-        count = found.device_mesh.devices.size
+    """Returns the devices of the training, for its summary."""
+    shared = keras.distribution.distribution()
+    if shared is not None:
+        engine = f"keras.distribution.{type(shared).__name__}"
+        count = shared.device_mesh.devices.size
     elif keras.backend.backend() == "tensorflow" and tf.distribute.has_strategy():
         engine, count = type(tf.distribute.get_strategy()).__name__, replicas()
     else:

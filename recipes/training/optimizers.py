@@ -6,19 +6,14 @@ from keras import ops
 
 import keras_gimlp
 
-# What a variable is, the last part of its path says: these are biases, parameters of normalizations
-# and scales of channels, whatever their rank.
+# Ends of the paths of biases, parameters of normalizations and scales, whatever their rank.
 NOT_DECAYED = ("bias", "beta", "gamma", "alpha", "scale")
 
 
 def adamw(model, learning_rate, options, **kwargs):
     """Returns AdamW that decays kernels and embeddings, but no biases, normalizations and scales.
 
-    Args:
-        model: A built model, of which the trainable variables are optimized.
-        learning_rate: Float or schedule.
-        options: The `AdamWOptions`.
-        **kwargs: Further arguments of `keras.optimizers.AdamW`.
+    `**kwargs` are further arguments of `keras.optimizers.AdamW`.
     """
     steps = options.accumulation_steps
     arguments = {
@@ -43,17 +38,12 @@ def adamw(model, learning_rate, options, **kwargs):
 class WholeGradientAdamW(keras.optimizers.AdamW):
     """AdamW that clips by the norm of the whole gradient, as Keras does on JAX and PyTorch.
 
-    On TensorFlow, Keras takes the norm of what one replica has found, and of an embedding's
-    gradient in parts, one for each place where a token stands.
-
-    Args:
-        learning_rate: Float or schedule.
-        clip_norm: Float, largest norm of all gradients together.
-        **kwargs: Further arguments of `keras.optimizers.AdamW`.
+    On TensorFlow, Keras takes the norm of one replica's gradient, and of an embedding's gradient in
+    parts, one for each place where a token stands.
     """
 
     def __init__(self, learning_rate, *, clip_norm, **kwargs):
-        # Keras adds up what the replicas give it, so each gives its share of what is clipped.
+        # Keras adds up the replicas' gradients, so each gives its share of the clipped one.
         share = clip_norm / tf.distribute.get_strategy().num_replicas_in_sync
         # Checkpoints know it by this name.
         super().__init__(learning_rate, global_clipnorm=share, name="adam_w", **kwargs)
@@ -71,12 +61,7 @@ def is_decayed(variable):
 
 
 def count_updates(options, batches):
-    """Returns the updates of the weights in a run, or ends the program if there would be none.
-
-    Args:
-        options: The `AdamWOptions`.
-        batches: Integer, batches in the whole run.
-    """
+    """Returns the updates of the weights in a run, or ends the program if there would be none."""
     updates = batches // options.accumulation_steps
     if not updates:
         raise SystemExit(
@@ -87,12 +72,7 @@ def count_updates(options, batches):
 
 
 def limit_warmup(warmup_steps, updates):
-    """Returns the warm-up steps of a run, at most half of its updates, and says if they are fewer.
-
-    Args:
-        warmup_steps: Integer, as asked for.
-        updates: Integer, updates of the weights in the whole run.
-    """
+    """Returns the warm-up steps, at most half of the run's updates, and says if they are fewer."""
     most = updates // 2
     if warmup_steps <= most:
         return warmup_steps
@@ -101,13 +81,7 @@ def limit_warmup(warmup_steps, updates):
 
 
 def cosine_decay(peak, warmup_steps, updates):
-    """Returns the schedule that rises linearly from 0 to `peak`, then falls to 0 as a cosine.
-
-    Args:
-        peak: Float, the highest learning rate.
-        warmup_steps: Integer, updates during which it rises.
-        updates: Integer, updates in the whole run.
-    """
+    """Returns the schedule that rises linearly from 0 to `peak`, then falls to 0 as a cosine."""
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup_steps else peak,
         warmup_target=peak if warmup_steps else None,

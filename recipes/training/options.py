@@ -1,7 +1,6 @@
 """The options that training recipes share, each stated once.
 
-A recipe's `Config` inherits from these dataclasses and adds its own. The comments above the fields
-are the help of the command line.
+A recipe's `Config` inherits from these dataclasses and adds its own options.
 """
 
 import dataclasses
@@ -13,6 +12,9 @@ from recipes.program.command_line import Count, NonNegative, Positive, Seed
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
     """What a run is, where it is kept, and how it computes."""
+
+    # These do not change what is trained: a run may be continued with others.
+    MEANS = ("run_dir", "devices", "strategy", "model_devices", "remat", "jit_compile")
 
     # Configuration that gives every other option its default.
     config: str = ""

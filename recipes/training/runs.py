@@ -14,6 +14,7 @@ import dataclasses
 import errno
 import json
 import math
+import pathlib
 import sys
 
 import filelock
@@ -25,9 +26,14 @@ from recipes.training import callbacks, checkpoints, devices, distribution
 
 PACKAGES = ("keras_gimlp", "keras", "keras-hub", "numpy", "tensorflow", "jax", "torch")
 LOCK = "run.lock"
-# Options that do not change what is trained: a run may be continued with others.
-MEANS = {"run_dir", "devices", "strategy", "model_devices", "remat", "jit_compile", "every"}
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def folder_of(config, prefix=""):
+    """Returns the folder of a run: the one that is asked for, or one named after what is run."""
+    backend = keras.backend.backend()
+    name = f"{prefix}{config.config}-{config.model}-{backend}-seed{config.seed}"
+    return pathlib.Path(config.run_dir or f"runs/{name}")
 
 
 def open_run(folder, config):
@@ -35,10 +41,6 @@ def open_run(folder, config):
 
     Ends the program, with nothing overwritten, if the folder holds a run of another configuration
     or anything else, or if another process trains in it.
-
-    Args:
-        folder: Path of the run.
-        config: Dataclass instance, the options of the run.
     """
     return Run(folder, config)
 
@@ -59,16 +61,13 @@ def completed(folder, config):
 
 
 class Run:
-    """A run in its folder; see `open_run`.
-
-    Attributes:
-        folder: Path of the run.
-        verbose: What `fit` prints: a progress bar on a terminal, plain lines elsewhere.
-    """
+    """A run in its folder; see `open_run`. It goes on at `first_epoch`."""
 
     def __init__(self, folder, config):
         self.folder = folder
-        self.verbose = 1 if sys.stdout.isatty() else 2
+        self.seed = config.seed
+        self.first_epoch = 0
+        self.verbose = 1 if sys.stdout.isatty() else 2  # a progress bar, or plain lines
         self.log = None
         self.lock = filelock.FileLock(folder / LOCK, timeout=0)
         distribution.from_first(lambda: self._enter(config))
@@ -79,7 +78,9 @@ class Run:
         path = folder / "config.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if not path.exists() and not all(map(_is_left_behind, folder.iterdir())):
+            names = {file.name for file in folder.iterdir()} - {LOCK}
+            # A process that was killed at its start leaves unfinished files behind.
+            if not path.exists() and not all(name.endswith(".unfinished") for name in names):
                 raise SystemExit(
                     f"{folder} holds files but no run, and was left as it is. Choose another "
                     "--run_dir."
@@ -97,7 +98,8 @@ class Run:
                 record = _check_configuration(folder, config)
             else:
                 record = {"config": _plain(config), "starts": []}
-            record["starts"].append(_circumstances())
+            start = machine.circumstances(PACKAGES) | {"hardware": devices.hardware()}
+            record["starts"].append(start | {"devices": distribution.describe()})
             files.write_json(path, record)
         except BaseException as error:
             self.__exit__(type(error), error, None)
@@ -131,36 +133,46 @@ class Run:
         return checkpoints.completed_epochs(self.folder)
 
     def restore(self, model):
-        """Sets the compiled `model` to the last state that was kept.
+        """Sets the compiled `model` to the last state that was kept; returns its number of epochs.
 
         Rows of `metrics.csv` that belong to later epochs are removed, since those will be run
         again.
-
-        Returns:
-            The number of epochs that were completed, 0 in a new run.
         """
         distribution.check(model)
-        epochs = checkpoints.restore(model, self.folder)
+        self.first_epoch = checkpoints.restore(model, self.folder)
         if not distribution.process():
             rows = files.read_metrics(self.folder)
-            files.write_metrics(self.folder, [row for row in rows if int(row["epoch"]) < epochs])
-        return epochs
+            rows = [row for row in rows if int(row["epoch"]) < self.first_epoch]
+            files.write_metrics(self.folder, rows)
+        return self.first_epoch
 
-    def callbacks(self, *, seed, unit, per_epoch, extra=()):
-        """Returns the callbacks that report and keep every epoch in the folder.
+    def fit(self, model, batches, *, epochs, steps, unit, per_step, extra=(), **kwargs):
+        """Trains the restored `model` to the end, and reports and keeps every epoch in the folder.
 
-        Args:
-            seed: Integer, seed of the run.
-            unit: What an example is in the reports, such as `"images"`.
-            per_epoch: Integer, units of an epoch.
-            extra: Callbacks that add to the reports or need the end of an epoch.
+        `batches` begin at `first_epoch`, shuffled. A step is a batch of `per_step` examples, which
+        the reports call `unit`. `extra` callbacks add to the reports or need the end of an epoch;
+        `**kwargs` are further arguments of `keras.Model.fit`.
         """
+        history = model.fit(
+            batches,
+            initial_epoch=self.first_epoch,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            callbacks=self.callbacks(unit, steps * per_step, extra),
+            shuffle=False,  # the stream is shuffled already
+            verbose=self.verbose,
+            **kwargs,
+        )
+        self.check(history)
+
+    def callbacks(self, unit, per_epoch, extra=()):
+        """Returns the callbacks that report and keep every epoch in the folder."""
         if not distribution.process():
             self.log = keras.callbacks.CSVLogger(self.folder / "metrics.csv", append=True)
         alone = distribution.processes() == 1
         return [
             *([] if alone else [callbacks.Together()]),
-            callbacks.Reseed(seed),
+            callbacks.Reseed(self.seed),
             callbacks.Report(unit, per_epoch),
             *extra,
             *([self.log] if self.log else []),
@@ -182,18 +194,10 @@ class Run:
     def finish(self, *, title, panels, results, parameters, save, model_name):
         """Writes the curves, the model and last the summary, which marks the run as complete.
 
-        Args:
-            title: Text above the curves.
-            panels: The curves: for each panel, by its name, a dictionary from labels to columns of
-                `metrics.csv`.
-            results: Dictionary from names of the summary to columns, of which the last row is
-                taken.
-            parameters: Integer, parameters of the model.
-            save: Function that saves the model to a path.
-            model_name: Name of the model's file or folder.
-
-        Returns:
-            The summary: a dictionary.
+        `panels` are the curves: for each panel, by its name, a dictionary from labels to columns of
+        `metrics.csv`. `results` is a dictionary from names of the summary to columns, of which the
+        last row is taken. `save` saves the model, of so many `parameters`, to a path that ends in
+        `model_name`.
         """
         if distribution.process():
             return distribution.broadcast(None)
@@ -224,14 +228,14 @@ def _check_configuration(folder, config):
     path = folder / "config.json"
     record = files.read_json(path)
     try:
-        found, _ = record["config"], record["starts"]
+        kept, _ = record["config"], record["starts"]
     except (KeyError, TypeError) as error:
         raise SystemExit(f"{path} is no record of a run, and was left as it is.") from error
     wanted = _plain(config)
     differences = [
-        f"{key} is {found.get(key)!r} there and {wanted.get(key)!r} here"
-        for key in sorted((found.keys() | wanted.keys()) - MEANS)
-        if found.get(key) != wanted.get(key)
+        f"{key} is {kept.get(key)!r} there and {wanted.get(key)!r} here"
+        for key in sorted((kept.keys() | wanted.keys()) - set(config.MEANS))
+        if kept.get(key) != wanted.get(key)
     ]
     if differences:
         raise SystemExit(
@@ -241,19 +245,7 @@ def _check_configuration(folder, config):
     return record
 
 
-def _is_left_behind(file):
-    """Returns whether a process that was killed at its start leaves such a file behind."""
-    return file.name == LOCK or file.name.endswith(".unfinished")
-
-
 def _plain(config):
-    """Returns backend and fields of `config` as JSON gives them back, without the `MEANS`."""
-    fields = {k: v for k, v in dataclasses.asdict(config).items() if k not in MEANS}
+    """Returns backend and fields of `config` as JSON gives them back, without the means."""
+    fields = {k: v for k, v in dataclasses.asdict(config).items() if k not in config.MEANS}
     return json.loads(json.dumps({"backend": keras.backend.backend(), **fields}))
-
-
-def _circumstances():
-    return machine.circumstances(PACKAGES) | {
-        "hardware": devices.hardware(),
-        "devices": distribution.describe(),
-    }

@@ -1,4 +1,4 @@
-"""What the data pipelines of all recipes share."""
+"""The parts of data pipelines that all recipes share."""
 
 import numpy as np
 import tensorflow as tf
@@ -11,15 +11,8 @@ def epochs(examples, per_epoch, *, shuffle_buffer, seed, first_epoch, epochs):
 
     With one stream, instead of a data set that `fit` starts again in each epoch, the order of an
     epoch depends only on the seed and on its number, not on how many epochs this process has read
-    before. Call `devices.set_seed` first.
-
-    Args:
-        examples: A `tf.data.Dataset` in a fixed order.
-        per_epoch: Integer, examples taken in an epoch.
-        shuffle_buffer: Integer, examples among which the next one is drawn.
-        seed: Integer, seed of the run.
-        first_epoch: Integer, 0 in a new run.
-        epochs: Integer, the number of the last epoch plus 1.
+    before. Call `devices.set_seed` first. `examples` are in a fixed order, and `per_epoch` of them
+    are taken; each is drawn from among the next `shuffle_buffer`.
     """
 
     def one_epoch(epoch):
@@ -39,15 +32,10 @@ def shuffled(examples, shuffle_buffer, seed, number):
 
 
 def whole_batches(examples, size, batch_size):
-    """Returns test examples with the weights at which they count, for batches that are all full.
+    """Returns the `size` test examples, pairs of an input and a label, with weights, to be batched.
 
-    What fills up the last batch counts nothing. All others count so much that Keras' means, which
-    divide by the number of what is there, are those over the `size` examples.
-
-    Args:
-        examples: `tf.data.Dataset` of pairs of an input and a label.
-        size: Integer, how many there are.
-        batch_size: Integer, examples of a batch, on all devices together.
+    Padding examples get weight 0, real ones `total / size`, so that Keras' mean over the padded
+    batches is the mean over the `size` examples. `batch_size` is that of all devices together.
     """
     total = -(-size // batch_size) * batch_size
     weights = np.where(np.arange(total) < size, total / size, 0.0).astype("float32")
@@ -57,7 +45,7 @@ def whole_batches(examples, size, batch_size):
 
 
 def ready(batches):
-    """Returns batches that are made while the model works on the last ones.
+    """Returns batches that are prepared while the model works on the last ones.
 
     tf.data does not tune itself: with TensorFlow 2.21, the end of a pass waits now and then for the
     thread that does, as long again as the pass took, up to a minute.
@@ -68,12 +56,7 @@ def ready(batches):
 
 
 def count_steps(options, examples):
-    """Returns the number of batches per epoch, or ends the program if there is not even one.
-
-    Args:
-        options: `AdamWOptions` and `EpochOptions` in one.
-        examples: Integer, training examples.
-    """
+    """Returns the number of batches per epoch, or ends the program if there is not even one."""
     if examples < options.batch_size:
         raise SystemExit(
             f"--batch_size must be at most the number of training examples, {examples}. "
@@ -82,11 +65,17 @@ def count_steps(options, examples):
     return min(options.steps_per_epoch or examples, examples // options.batch_size)
 
 
-def count_examples(builder, split):
-    """Returns the number of examples in a split, or in a slice of one such as `train[:80%]`.
+def split_of(builder, split):
+    """Returns a split of a prepared TFDS `builder`, or a slice of one such as `train[:80%]`.
 
-    Ends the program if the prepared TFDS `builder` has no such split, or if it is empty.
+    Ends the program if there is no such split, or if it is empty.
     """
+    count_examples(builder, split)
+    return builder.as_dataset(split=split)
+
+
+def count_examples(builder, split):
+    """Returns the number of examples in a split, or in a slice of one; see `split_of`."""
     for part in split.split("+"):
         one_of(part.partition("[")[0].strip(), builder.info.splits, f"split of {builder.name}")
     try:
@@ -103,7 +92,7 @@ def count_examples(builder, split):
 def check_reachable(builder):
     """Raises the error of `requests` if the host of the first download does not answer.
 
-    TFDS tries ten times, over minutes, before it says so.
+    TFDS itself tries ten times, over minutes.
     """
     import requests
 
@@ -112,13 +101,22 @@ def check_reachable(builder):
         requests.head(addresses[0], timeout=10).close()
 
 
-def prepare(builder):
-    """Downloads and prepares the data set of a TFDS builder, unless it lies in its folder already.
+def prepared(name, data_dir, others=()):
+    """Returns the builder of a data set of TFDS, which is downloaded unless it is in `data_dir`.
 
-    Ends the program with the ways out if that fails.
+    Ends the program with the ways out if that fails, or if there is none of this name, nor one of
+    the names `others`.
     """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        known = tfds.list_builders(with_community_datasets=False)  # those need the network
+        one_of(name, [*others, *known], "data set")
+        raise
     if builder.is_prepared():
-        return
+        return builder
     try:
         check_reachable(builder)
         builder.download_and_prepare()
@@ -129,3 +127,4 @@ def prepare(builder):
             f"If it is elsewhere, point --data_dir at the folder that holds {builder.name}. If it "
             "has to be downloaded by hand, its page in the catalog of TensorFlow Datasets says how."
         ) from error
+    return builder

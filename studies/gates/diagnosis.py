@@ -3,16 +3,16 @@
     python -m studies.gates.diagnosis                                        generated sentences
     python -m studies.gates.diagnosis --config stsb --weights PRESET --data_dir DIR --every 20
 
-It trains as `recipes.glue` does, and stops every `--every` steps to look at the first batch of the
-test examples. The folder of each run gets `gates.csv`, with one row a layer each time, and
-`gates.png`:
+It trains as `recipes.glue` does and looks every `--every` steps at the first batch of the test
+examples. Each look adds one row per layer to `gates.csv` in the folder of the run, beside a picture
+of it, `gates.png`:
 
-* the gates of queries and keys together: mean, quantiles, the least and the greatest;
-* entropy of the attention, the mean over heads and tokens, in units of the logarithm of the number
-  of tokens in an example: 1 where all are attended to alike, 0 where each attends to one;
-* the root mean square of the gradients of the gates' weights, and of those of the projections of
-  queries and keys, as AdamW estimates it from the steps before: the root of the mean of
-  `v / (1 - beta_2^steps)`. With `--clip_norm` they are those after clipping.
+* the gates of queries and keys together: mean, quantiles, least and greatest;
+* the entropy of the attention, averaged over heads and tokens, divided by the logarithm of the
+  number of tokens of an example: 1 if each token attends to all alike, 0 if it attends to one;
+* the root mean squares of two gradients: of the gates' weights, and of the projections of queries
+  and keys. AdamW's averages estimate them: the root of the mean of `v / (1 - beta_2^steps)`. They
+  are gradients after clipping if there is a `--clip_norm`.
 """
 
 import dataclasses
@@ -28,7 +28,9 @@ PROGRAM = "python -m studies.gates.diagnosis"
 class Config(glue.Config):
     """The options of `recipes.glue`, and one more."""
 
-    # Steps between two looks.
+    MEANS = (*glue.Config.MEANS, "every")
+
+    # Steps between two looks at the gates.
     every: Count = 20
 
 
@@ -40,15 +42,16 @@ CONFIGURATIONS = {
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     # Not at the top of the file: --help would wait for them.
-    from recipes.text import encoders, fine_tuning, glue_tasks
+    from recipes.text import encoders, glue_tasks
+    from recipes.text.study import Study
     from recipes.training import devices
     from studies.gates import watching
 
     for model in config.model:
-        command_line.one_of(model, (*encoders.PLAIN, *encoders.GATED), "encoder with attention")
+        command_line.one_of(model, encoders.ATTENTION, "encoder with attention")
     devices.prepare_training(config)
     data = glue_tasks.load(config)
-    study = fine_tuning.Study("gate_diagnosis", config)
+    study = Study("gate_diagnosis", config)
     for job in study.missing():
         path = job.folder / "gates.csv"
         glue.train(job, data, lambda x, path=path: [watching.GateWatch(x, config.every, path)])
@@ -72,10 +75,10 @@ def draw(path, title):
     figure = Figure(figsize=(12, 7), layout="constrained")
     for axes, (name, columns) in zip(figure.subplots(2, 2).flat, panels.items(), strict=True):
         for layer in layers:
-            # A plain encoder has no gates, and there are no gradients before the first step.
-            mine = [x for x in rows if int(x["layer"]) == layer and x[columns[0]]]
-            steps = [int(x["step"]) for x in mine]
-            middle, *band = ([float(x[column]) for x in mine] for column in columns)
+            # A plain encoder has no gates, and no encoder has gradients before the first step.
+            looks = [x for x in rows if int(x["layer"]) == layer and x[columns[0]]]
+            steps = [int(x["step"]) for x in looks]
+            middle, *band = ([float(x[column]) for x in looks] for column in columns)
             color = colormaps["viridis"](layer / max(len(layers) - 1, 1))
             axes.plot(steps, middle, color=color, label=f"layer {layer}")
             if band:

@@ -3,13 +3,12 @@
     python -m studies.gates.levels                                      generated sentences
     python -m studies.gates.levels --config cola --weights PRESET --data_dir DIR --seeds 5
 
-This tests what the authors of "giMLPs" (arXiv:2208.00929) find: of the inhibition levels 0, 0.1,
-0.3 and 0.9, 0.1 or 0.3 is best (their README), and an activation with a short, smooth negative tail
-(the paper). The activations are compared at one inhibition, the levels with the first activation.
-The gates start near 1, as in the released code, not at it: a gate with ReLU would never leave it.
-The table and `inhibition.png` are in the folder of the study.
-
-Our own results are in `recipes/README.md`.
+It tests two findings of the authors of "giMLPs" (arXiv:2208.00929): the best inhibition level is
+either 0.1 or 0.3, compared with 0 and 0.9 (their README), and the best activations have a short,
+smooth negative tail (the paper). Levels are compared with the first activation, activations at one
+level. The gates start near 1, as in the released code: a gate with ReLU that starts at exactly 1
+never changes. The folder of the study gets the table and `levels.png`. Our own results are in
+studies/gates/README.md.
 """
 
 import dataclasses
@@ -30,7 +29,7 @@ class Config(glue.Config):
 
 
 def make_study(config):
-    """Returns the study on the same task as a configuration of `recipes.glue`."""
+    """Returns the study on the task of a configuration of `recipes.glue`."""
     return Config(
         **dataclasses.asdict(config)
         | {
@@ -47,7 +46,7 @@ CONFIGURATIONS = {
     for name, config in glue.CONFIGURATIONS.items()
     if not name.startswith(("gimlp_", "gmlp_"))
 }
-# Shows in less than a minute how a study works.
+# A demonstration of less than a minute.
 CONFIGURATIONS["generated"] = dataclasses.replace(
     CONFIGURATIONS["generated"],
     epochs=3,
@@ -60,29 +59,30 @@ CONFIGURATIONS["generated"] = dataclasses.replace(
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     # Not at the top of the file: --help would wait for them.
-    from recipes.text import fine_tuning, glue_tasks
+    from recipes.text import glue_tasks
+    from recipes.text.study import Study
     from recipes.training import devices, distribution
 
     devices.prepare_training(config)
     data = glue_tasks.load(config)
-    study = fine_tuning.Study("inhibition_study", config, list_settings(config))
+    study = Study("gate_levels", config, list_settings(config))
     for job in study.missing():
         glue.train(job, data)
     study.print_table()
     if distribution.process() == 0:
-        path = study.folder / "inhibition.png"
+        path = study.folder / "levels.png"
         draw(config, study.table, path)
         print(f"Plot: {path}")
 
 
 def list_settings(config):
-    """Returns the plain encoders, the gated ones at each level, and those with each activation."""
-    from recipes.text import fine_tuning
+    """Returns the plain encoders and the gated ones, at each level and with each activation."""
+    from recipes.text import study
 
     levels = dataclasses.replace(config, activation=config.activation[:1])
     activations = dataclasses.replace(config, inhibition=(config.activation_inhibition,))
-    every = (*fine_tuning.list_settings(levels), *fine_tuning.list_settings(activations))
-    return list(dict.fromkeys(every))
+    settings = (*study.list_settings(levels), *study.list_settings(activations))
+    return list(dict.fromkeys(settings))
 
 
 def draw(config, table, path):

@@ -1,13 +1,12 @@
-"""Looks into a gated encoder, or a plain one, while it is trained."""
+"""Looks into a gated or plain encoder while it is trained."""
 
-import contextlib
 import csv
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_gimlp.applications.text.gated_attention import GatedAttention
+from keras_gimlp.layers import GateWithInhibition
 from recipes.program import files, layers_within
 from recipes.training import distribution
 
@@ -26,9 +25,9 @@ COLUMNS = (
 
 
 class GateWatch(keras.callbacks.Callback):
-    """Writes what gates and attention do to some examples, and how large their gradients are.
+    """Writes statistics of gates, attention and gradients for some examples.
 
-    See `studies.gates.diagnosis` for the columns. A continued run goes on in the same file.
+    See `studies.gates.diagnosis` for the columns. A continued run continues the file.
 
     Args:
         inputs: Batch of inputs of the task.
@@ -48,7 +47,7 @@ class GateWatch(keras.callbacks.Callback):
         if step:
             rows = [row for row in files.read_rows(self.path) if int(row["step"]) <= step]
         self.write("w", rows)
-        self.batches = step  # the optimizer's own count lags behind on JAX
+        self.batches = step  # on JAX, the count of the optimizer lags behind
         if not step:
             self.look()
 
@@ -65,8 +64,8 @@ class GateWatch(keras.callbacks.Callback):
 
     def look(self):
         """Adds one row a layer to the file."""
-        found = look(self.model, self.inputs)
-        self.write("a", [{"step": self.step, "layer": i} | x for i, x in enumerate(found)])
+        layers = look(self.model, self.inputs)
+        self.write("a", [{"step": self.step, "layer": i} | row for i, row in enumerate(layers)])
 
     def write(self, mode, rows):
         if distribution.process():
@@ -79,50 +78,26 @@ class GateWatch(keras.callbacks.Callback):
 
 
 def look(model, inputs):
-    """Returns what the layers of a compiled encoder do to `inputs`: a dictionary a layer."""
-    layers = attention_layers(model)
+    """Returns the columns of a compiled encoder or task for some inputs: a dictionary a layer."""
+    encoder = getattr(model, "backbone", model)
+    blocks = [layer for layer in encoder.layers if layers_within.find(layer, keras.layers.Softmax)]
+    softmaxes = [layers_within.find(block, keras.layers.Softmax)[0] for block in blocks]
+    gates = [next(iter(layers_within.find(block, GateWithInhibition)), None) for block in blocks]
+    watched = [*softmaxes, *filter(None, gates)]
+    calls = zip(watched, layers_within.record(model, inputs, watched), strict=True)
+    # Without dropout, Keras' attention calls no softmax.
+    outputs = {layer: pairs[0][1] for layer, pairs in calls if pairs}
     mask = np.asarray(ops.convert_to_numpy(inputs["padding_mask"]), bool)
-    shares = [[] for _ in layers]
-    with contextlib.ExitStack() as stack:
-        for (attention, _), kept in zip(layers, shares, strict=True):
-            stack.enter_context(recorded(attention, kept))
-        calls = iter(layers_within.record(model, inputs, [gate for _, gate in layers if gate]))
     return [
-        (statistics(next(calls)[0][1][mask]) if gate else {})
-        | {"entropy": entropy(kept[0], mask) if kept else ""}
-        | gradients(model.optimizer, attention, gate)
-        for (attention, gate), kept in zip(layers, shares, strict=True)
+        (statistics(outputs[gate][mask]) if gate else {})
+        | {"entropy": entropy(outputs[softmax], mask) if softmax in outputs else ""}
+        | gradients(model.optimizer, block, gate)
+        for block, softmax, gate in zip(blocks, softmaxes, gates, strict=True)
     ]
 
 
-def attention_layers(model):
-    """Returns for each layer its attention and its `GateWithInhibition`, `None` in a plain one."""
-    gated = layers_within.find(model, GatedAttention)
-    if gated:
-        return [(layer.attention, layer.gate) for layer in gated]
-    # By what such a layer has: DeBERTaV3's is no `MultiHeadAttention`.
-    return [(x, None) for x in layers_within.layers_of(model) if hasattr(x, "_masked_softmax")]
-
-
-@contextlib.contextmanager
-def recorded(attention, kept):
-    """Lets an attention layer of Keras or KerasHub keep the shares that its softmax gives."""
-    softmax = attention._masked_softmax
-
-    def keep(*args, **kwargs):
-        y = softmax(*args, **kwargs)
-        kept.append(ops.convert_to_numpy(ops.cast(y, "float32")))
-        return y
-
-    vars(attention)["_masked_softmax"] = keep  # past what Keras tracks
-    try:
-        yield
-    finally:
-        del vars(attention)["_masked_softmax"]
-
-
 def statistics(values):
-    """Returns the columns of the gates of a layer, of their values at all tokens."""
+    """Returns the columns of the gates of a layer, given their values at all tokens."""
     return {
         "gate_mean": values.mean(),
         "gate_least": values.min(),
@@ -138,28 +113,29 @@ def entropy(shares, mask):
     return (nats / np.log(np.maximum(lengths, 2))[:, None])[mask].mean()
 
 
-def gradients(optimizer, attention, gate):
+def gradients(optimizer, block, gate):
     """Returns the root mean squares of the gradients of a layer, as AdamW estimates them."""
-    projections = attention._query_dense, attention._key_dense
     groups = {
         "gradient_gate": gate.trainable_variables if gate else [],
-        "gradient_attention": [x for layer in projections for x in layer.trainable_variables],
+        "gradient_attention": [
+            variable
+            for variable in block.trainable_variables
+            if {"query", "key"} & set(variable.path.split("/"))
+        ],
     }
     return {name: root_mean_square(optimizer, variables) for name, variables in groups.items()}
 
 
 def root_mean_square(optimizer, variables):
-    """Returns AdamW's estimate for some variables, `""` if none was trained yet.
+    """Returns AdamW's estimate for some variables, `""` without any or before the first step.
 
-    The averages start at zero, which the division makes up for.
+    The averages start at 0; the division by `1 - beta_2^steps` corrects that.
     """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # float16 scales the loss
     steps = int(ops.convert_to_numpy(optimizer.iterations))
-    places = {id(x): i for i, x in enumerate(optimizer._trainable_variables)}
-    squares = [
-        ops.convert_to_numpy(optimizer._velocities[places[id(x)]]).ravel()
-        for x in variables
-        if id(x) in places
-    ]
-    if not (squares and steps):
+    if not (variables and steps):
         return ""
-    return float(np.sqrt(np.concatenate(squares).mean() / (1 - optimizer.beta_2**steps)))
+    averages = {x.name: x for x in optimizer.variables}
+    names = [f"{x.path.replace('/', '_')}_velocity" for x in variables]
+    squares = np.concatenate([ops.convert_to_numpy(averages[name]).ravel() for name in names])
+    return float(np.sqrt(squares.mean() / (1 - optimizer.beta_2**steps)))

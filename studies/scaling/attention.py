@@ -3,24 +3,23 @@
     python -m studies.scaling.attention
     python -m studies.scaling.attention --layers MultiHeadAttention fixed --no_causal
 
-A step trains one layer on random tokens, as many in a step at every length. The layers are
-`MultiHeadAttention`, Keras' own, and the patterns of `CombinerAttention`, with segments and rows of
-about the square root of the length. Each runs in a process of its own, and those of one length take
-turns: the times are medians over the rounds. The memory is the peak of a process beyond what it
-held when the layer was built. It is the host's (with an accelerator none is reported), and on JAX
-and TensorFlow it includes the compiler's. The exponent is that of the growth with the length, of an
-example, fitted to the three longest lengths. `scaling.md`, `scaling.json` and `scaling.png` are
-written.
+A step trains one layer on random tokens, the same number of tokens at every length. The layers are
+Keras' `MultiHeadAttention` and the patterns of `CombinerAttention`, with segments and rows of about
+the square root of the length.
+
+Each layer runs in a process of its own, and the layers at one length take turns: times are medians
+over the rounds. Memory is the peak of a process beyond its memory when the layer was built. It is
+host memory and is not reported with an accelerator; on JAX and TensorFlow it includes the compiler.
+The exponent says how time or memory of an example grows with the length. It is fitted to the three
+longest lengths. Results: `scaling.md`, `scaling.json` and `scaling.png`.
 """
 
 import dataclasses
 import math
-import pathlib
-from typing import Literal
 
 import numpy as np
 
-from recipes.program import command_line, files, machine
+from recipes.program import command_line, files
 from recipes.program.command_line import Count
 from studies.scaling import steps
 
@@ -32,34 +31,22 @@ FITTED = 3  # lengths, the longest
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """What to measure. The comments are the help of the command line."""
+class Config(steps.Options):
+    """What to measure."""
 
-    # Configuration that gives every other option its default.
-    config: str = "short"
-    # Folder of the results. None: runs/attention-scaling-CONFIG-BACKEND.
-    run_dir: str | None = None
     # MultiHeadAttention, or patterns of CombinerAttention.
     layers: tuple[str, ...] = (FULL, *PATTERNS)
-    # Whether a token attends to itself and the tokens before it only. All patterns but fixed do.
+    # Whether a token attends only to itself and earlier tokens, as all patterns but fixed must.
     causal: bool = True
     # Lengths to measure.
     sequence_length: tuple[Count, ...] = (256, 512, 1024, 2048, 4096, 8192)
-    # Tokens per step.
-    tokens: Count = 8192
     # Channels.
     dim: Count = 512
     # Heads.
     num_heads: Count = 8
-    # Warm-up steps, which include compilation.
-    warmup_steps: Count = 2
-    # Steps to measure.
-    rounds: Count = 5
-    # Precision of the computation. The weights are always float32.
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
 
 
-CONFIGURATIONS = command_line.named({"short": Config()})
+CONFIGURATIONS = command_line.named({"short": Config(tokens=8192)})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,25 +60,9 @@ class Point:
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
     check(config)
-    # Not at the top of the file: --help would wait for them.
-    import keras
-
-    from recipes.training import runs
-
-    backend = keras.backend.backend()
-    folder = pathlib.Path(config.run_dir or f"runs/attention-scaling-{config.config}-{backend}")
-    with runs.open_run(folder, config):
-        table = []
-        for length in sorted(set(config.sequence_length)):
-            rows = steps.measure(serve, config, [Point(name, length) for name in config.layers])
-            for row in rows:
-                row["batch_size"] = config.tokens // length
-                print(f"{row['layer']}, {length} tokens: {milliseconds(row):,.1f} ms", flush=True)
-            table += rows
-            files.write_json(folder / "scaling.json", table)
-            (folder / "scaling.md").write_text(format_tables(table))
-        draw(config, table, backend, folder / "scaling.png")
-    print(f"{(folder / 'scaling.md').read_text()}\nPlot: {folder / 'scaling.png'}")
+    lengths = sorted(set(config.sequence_length))
+    groups = [[Point(layer, length) for layer in config.layers] for length in lengths]
+    steps.run("scaling_attention", config, groups, build, format_tables, draw)
 
 
 def check(config):
@@ -104,33 +75,21 @@ def check(config):
         raise SystemExit(
             f"--dim must be a multiple of --num_heads. Received: {config.dim}, {config.num_heads}"
         )
-    for length in config.sequence_length:
-        if config.tokens % length:
-            raise SystemExit(
-                f"--tokens must be a multiple of every length. Received: {config.tokens}, {length}"
-            )
-
-
-def serve(end, config, point):
-    """Builds the layer of a point, and takes a step whenever it is told to, in its own process."""
-    from recipes.training import devices
-
-    devices.prepare(config.precision, seed=0)
-    model = build(config, point)
-    model.compile("sgd", "mse")
-    model.optimizer.build(model.trainable_variables)
-    shape = (config.tokens // point.sequence_length, point.sequence_length, config.dim)
-    x, y = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
-    before = machine.resident("VmRSS")
-    for _ in range(config.warmup_steps):
-        model.train_on_batch(x, y)
-    end.send({"parameters": model.count_params()})
-    # It returns the loss, which waits for the device.
-    steps.take_turns(end, lambda: model.train_on_batch(x, y), before)
+    steps.check_lengths(config.tokens, config.sequence_length)
 
 
 def build(config, point):
-    """Returns a model of the layer alone."""
+    """Returns the compiled model of a point, a batch, and the number of its examples."""
+    model = build_model(config, point)
+    model.compile("sgd", "mse")
+    batch_size = config.tokens // point.sequence_length
+    shape = (batch_size, point.sequence_length, config.dim)
+    x, y = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+    return model, x, y, {"batch_size": batch_size}
+
+
+def build_model(config, point):
+    """Returns a model of one layer."""
     import keras
 
     from keras_gimlp.layers import CombinerAttention
@@ -159,12 +118,12 @@ def milliseconds(row):
 
 
 def mebibytes(row):
-    """Returns the memory of a step for one example, `None` where it is not known."""
+    """Returns the memory of a step for one example, `None` if unknown."""
     return None if row["mebibytes"] is None else row["mebibytes"] / row["batch_size"]
 
 
 def fit_exponent(rows, value):
-    """Returns the exponent with which a value grows with the length, `None` if it is not known."""
+    """Returns the exponent with which a value grows with the length, `None` if unknown."""
     rows = sorted(rows, key=lambda row: row["sequence_length"])[-FITTED:]
     values = [value(row) for row in rows]
     if len(rows) < 2 or not all(values):
@@ -172,42 +131,22 @@ def fit_exponent(rows, value):
     return np.polyfit(np.log([row["sequence_length"] for row in rows]), np.log(values), 1)[0]
 
 
-def group(table):
-    """Returns the rows of each layer, by its name."""
-    return {
-        name: [row for row in table if row["layer"] == name]
-        for name in dict.fromkeys(row["layer"] for row in table)
-    }
-
-
 def format_tables(table):
-    """Returns the tables of all points and of the exponents.
-
-    The last column of the first is the time relative to the first layer's, by turns.
-    """
-    first = {
-        row["sequence_length"]: row["milliseconds"]
-        for row in table
-        if row["layer"] == table[0]["layer"]
-    }
-
-    def number(value, form):
-        return "" if value is None else f"{value:{form}}"
-
+    """Returns the table of all points, with times relative to the first layer, and of exponents."""
     points = [
         [
             row["layer"],
             str(row["sequence_length"]),
             f"{row['parameters']:,}",
             f"{milliseconds(row):,.2f}",
-            number(mebibytes(row), ",.1f"),
-            f"{np.median(np.divide(row['milliseconds'], first[row['sequence_length']])):.2f}",
+            steps.number(mebibytes(row), ",.1f"),
+            f"{ratio:.2f}",
         ]
-        for row in table
+        for row, ratio in zip(table, steps.ratios(table, "layer", "sequence_length"), strict=True)
     ]
     exponents = [
-        [name, *(number(fit_exponent(rows, value), ".2f") for value in (milliseconds, mebibytes))]
-        for name, rows in group(table).items()
+        [name, *(steps.number(fit_exponent(rows, f), ".2f") for f in (milliseconds, mebibytes))]
+        for name, rows in steps.group(table, "layer").items()
     ]
     columns = ["layer", "tokens", "parameters", "ms an example", "MiB an example", "time / first"]
     return "\n".join(
@@ -220,29 +159,22 @@ def format_tables(table):
 
 def draw(config, table, backend, path):
     """Draws time and memory of an example against the length, with the exponents of growth."""
-    from matplotlib.figure import Figure
 
-    values = {"ms an example": milliseconds, "MiB an example": mebibytes}
-    if any(row["mebibytes"] is None for row in table):
-        del values["MiB an example"]
-    figure = Figure(figsize=(5.5 * len(values), 4.2), layout="constrained")
-    for axes, (unit, value) in zip(
-        figure.subplots(1, len(values), squeeze=False)[0], values.items(), strict=True
-    ):
-        for name, rows in group(table).items():
-            exponent = fit_exponent(rows, value)
-            label = name if exponent is None else f"{name}, exponent {exponent:.2f}"
-            lengths = [row["sequence_length"] for row in rows]
-            axes.loglog(lengths, [value(row) for row in rows], "o-", label=label)
-        axes.set(xlabel="tokens of an example", ylabel=unit)
-        axes.set_xticks([], minor=True)
-        lengths = sorted({row["sequence_length"] for row in table})
-        axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
-        axes.grid(alpha=0.3, which="both")
-        axes.legend(fontsize="small")
-    title = "causal" if config.causal else "not causal"
-    figure.suptitle(f"A training step of one attention layer, {title}, {backend}")
-    figure.savefig(path, dpi=120)
+    def label(rows, value):
+        exponent = fit_exponent(rows, value)
+        return rows[0]["layer"] + ("" if exponent is None else f", exponent {exponent:.2f}")
+
+    causal = "causal" if config.causal else "not causal"
+    steps.draw(
+        path,
+        f"A training step of one attention layer, {causal}, {backend}",
+        table,
+        "layer",
+        values={"ms an example": milliseconds, "MiB an example": mebibytes},
+        sweeps={"tokens of an example": ("sequence_length", table)},
+        label=label,
+        logarithmic=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
-"""Measures how a training step scales over the devices of one machine, and what they communicate.
+"""Measures how a training step scales over the devices of one machine, and their communication.
 
     python -m studies.scaling.devices
     python -m studies.scaling.devices --devices 8 --model gMLP_S --batch_size 64
 
-Weak scaling gives every device the batch that one has, strong scaling a part of it. The devices
-are CUDA GPUs, or as many equal shares of the processor's cores. JAX and PyTorch have a process for
-each, TensorFlow one for all.
+Weak scaling gives every device the batch of one device, strong scaling an equal part of it. The
+devices are CUDA GPUs, or equal shares of the processor's cores. JAX and PyTorch have a process for
+each device, TensorFlow has one for all.
 
-What is compared takes turns: one device alone; all devices training together; and all devices each
-training a model of its own at the same time. The last share the machine, but communicate nothing:
-the difference is the communication, waiting for each other included. `scaling.md` and
-`scaling.json` are written.
+Three settings take turns: one device alone, all devices training one model together, and all
+devices each training a model of its own. The devices of the last share the machine but communicate
+nothing, so the difference is communication, including the time that devices wait for each other.
+Results: `scaling.md` and `scaling.json`.
 """
 
 import dataclasses
+import multiprocessing
 import os
 import pathlib
 import socket
@@ -23,19 +24,20 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from recipes.program import command_line, files, workers
+from recipes.program import command_line, files
 from recipes.program.command_line import Arguments, Count, Range
+from studies import workers
 
 PROGRAM = "python -m studies.scaling.devices"
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to measure. The comments are the help of the command line."""
+    """What to measure."""
 
     # Configuration that gives every other option its default.
     config: str = "gmlp_ti"
-    # Folder of the results. None: runs/device-scaling-CONFIG-BACKEND.
+    # Folder of the results. None: runs/scaling_devices-CONFIG-BACKEND.
     run_dir: str | None = None
     # Number of devices.
     devices: Annotated[int, Range(least=2)] = 2
@@ -45,11 +47,11 @@ class Config:
     model_args: Arguments = dataclasses.field(default_factory=dict)
     # Side of the images in pixels.
     image_size: Count = 224
-    # Images of a step on one device.
+    # Images per step on one device.
     batch_size: Count = 8
-    # Steps of a turn.
+    # Steps per turn.
     steps: Count = 4
-    # Turns to measure, after one that compiles.
+    # Turns to measure, after a first one that compiles.
     rounds: Count = 5
     # Precision of the computation. The weights are always float32.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
@@ -60,7 +62,7 @@ CONFIGURATIONS = command_line.named({"gmlp_ti": Config()})
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """Devices that train at the same time, each `batch_size` images in a step."""
+    """Devices that train at the same time, each with `batch_size` images in a step."""
 
     name: str
     devices: int
@@ -70,7 +72,7 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """What one process has of the machine, and what it is told of the others."""
+    """The part of the machine that one process has, and where it finds the other processes."""
 
     shares: range
     replicas: int  # devices that train together
@@ -84,24 +86,24 @@ def main(arguments=None):
             f"--batch_size must be a multiple of --devices. Received: {config.batch_size} and "
             f"{config.devices}"
         )
-    # Not at the top of the file: --help would wait for them.
     import keras
 
     from recipes.training import devices, runs
 
     backend = keras.backend.backend()
-    folder = pathlib.Path(config.run_dir or f"runs/device-scaling-{config.config}-{backend}")
+    folder = pathlib.Path(config.run_dir or f"runs/scaling_devices-{config.config}-{backend}")
     with runs.open_run(folder, config):
         seconds = measure(config, backend)
-        table = summarize(config, seconds)
-        found = {"backend": backend, "hardware": devices.hardware(), "seconds": seconds}
-        files.write_json(folder / "scaling.json", found | {"table": table})
-        (folder / "scaling.md").write_text(format_table(table))
-    print(f"{config.model}, {backend}, {devices.hardware()}\n\n{format_table(table)}")
+        rows = summarize(config, seconds)
+        table, hardware = format_table(rows), devices.hardware()
+        record = {"backend": backend, "hardware": hardware, "seconds": seconds, "table": rows}
+        files.write_json(folder / "scaling.json", record)
+        (folder / "scaling.md").write_text(table)
+    print(f"{config.model}, {backend}, {hardware}\n\n{table}")
 
 
 def list_settings(config):
-    """Returns what takes turns."""
+    """Returns the settings that take turns."""
     count, batch_size = config.devices, config.batch_size
     return [
         Setting("one", 1, batch_size, together=False),
@@ -121,18 +123,22 @@ def measure(config, backend):
     )
     settings = list_settings(config)
     seconds = {setting.name: [] for setting in settings}
-    for i in range(config.rounds + 1):
-        for setting in settings:
-            those = together if setting.together else apart[: setting.devices]
-            # The slowest counts.
-            found = max(workers.ask_all(those, setting.batch_size)) / config.steps
-            if i > 0:  # the first compiles
-                seconds[setting.name].append(found)
-    return seconds
+    try:
+        workers.ask_all(together)
+        workers.ask_all(apart)
+        for _ in range(config.rounds + 1):
+            for setting in settings:
+                members = together if setting.together else apart[: setting.devices]
+                slowest = max(workers.ask_all(members, setting.batch_size))
+                seconds[setting.name].append(slowest / config.steps)
+    finally:  # processes that train together would wait for each other
+        for process in multiprocessing.active_children():
+            process.kill()
+    return {name: rounds[1:] for name, rounds in seconds.items()}  # the first one compiled
 
 
 def places_together(count, backend):
-    """Returns the place of each process of `count` devices that train together."""
+    """Returns the places of the processes in which `count` devices train together."""
     if backend == "tensorflow":
         return [Place(range(count), count, {})]
     with socket.socket() as free:
@@ -142,10 +148,10 @@ def places_together(count, backend):
         environment = {
             "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"localhost:{port}",
             "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
-            "JAX_COORDINATOR_BIND_ADDRESS": f"0.0.0.0:{port}",  # also where there is no IPv6
+            "JAX_COORDINATOR_BIND_ADDRESS": f"0.0.0.0:{port}",  # works without IPv6
         }
         number = "KERAS_DISTRIBUTION_PROCESS_ID"
-    else:  # as torchrun does, but that each process sees its own GPU only
+    else:  # as torchrun does, except that each process sees only its own GPU
         environment = {
             "TORCHELASTIC_RUN_ID": "scaling",
             "MASTER_ADDR": "localhost",
@@ -157,8 +163,8 @@ def places_together(count, backend):
     return [Place(range(i, i + 1), count, environment | {number: str(i)}) for i in range(count)]
 
 
-def serve(end, config, place):
-    """Trains some steps whenever it is told to, in its own process."""
+def serve(config, place):
+    """Builds a model, and yields the seconds of a turn for each batch size that it is sent."""
     os.environ |= place.environment
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, place.shares))
     if hasattr(os, "sched_setaffinity"):  # Linux
@@ -168,12 +174,13 @@ def serve(end, config, place):
     import keras
     import tensorflow as tf
 
-    from recipes.images import configurations, models
+    from recipes import image_classification
+    from recipes.images import models
     from recipes.training import callbacks, devices, distribution, streams
 
     count = len(place.shares)
     run = dataclasses.replace(
-        configurations.CONFIGURATIONS["digits"],
+        image_classification.CONFIGURATIONS["digits"],
         model=config.model,
         model_args=config.model_args,
         image_size=config.image_size,
@@ -188,7 +195,9 @@ def serve(end, config, place):
     shape = (count * config.batch_size, run.image_size, run.image_size, 3)
     images, labels = rng.normal(size=shape).astype("float32"), rng.integers(1000, size=shape[0])
     together = [callbacks.Together()] if distribution.processes() > 1 else []
-    while size := count * end.recv():
+    batch_size = yield
+    while True:
+        size = count * batch_size
         batches = tf.data.Dataset.from_tensors((images[:size], labels[:size])).repeat()
         batches = streams.ready(batches)
         begin = time.perf_counter()
@@ -196,11 +205,11 @@ def serve(end, config, place):
             batches,
             steps_per_epoch=config.steps,
             callbacks=together,
-            shuffle=False,  # one batch, again and again
+            shuffle=False,  # the same batch in every step
             verbose=0,
         )
-        end.send(time.perf_counter() - begin)
         together = []  # PyTorch's hooks stay
+        batch_size = yield time.perf_counter() - begin
 
 
 def summarize(config, seconds):
@@ -218,7 +227,7 @@ def summarize(config, seconds):
         row["ms a step"] = 1000 * float(np.median(seconds[name]))
         row["images/s"] = batch / float(np.median(seconds[name]))
         if setting.devices > 1:
-            work = batch / config.batch_size  # in steps of one device
+            work = batch / config.batch_size  # in steps of one device alone
             row["speed-up"] = work * ratio("one", name)
             row["efficiency"] = row["speed-up"] / setting.devices
             row["communication"] = 1 - ratio(f"{name}, apart", name)

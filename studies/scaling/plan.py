@@ -1,14 +1,15 @@
-"""Plans the training of gMLP on many chips in numbers: memory, communication and efficiency.
+"""Computes memory, communication and efficiency of training a gMLP on many chips.
 
     python -m studies.scaling.plan
     python -m studies.scaling.plan --chip h100 --devices 16 128 --models gMLP_S gMLP_MLM_Large
 
-One table in Markdown for each model. It is computed from the model's weights and products and from
-rates that vendors publish; nothing is measured. `recipes/SCALING.md` says what is assumed.
+One table in Markdown for each model, computed from the model's weights and products and from rates
+that vendors publish. Nothing is measured.
 
-Every chip is one of `data x model` chips. Those of an axis "model" share one copy of the weights,
-as Megatron-LM does: the expansion of a block and the embedding by output channels and tokens, the
-contraction and the classifier by input channels. Every other weight is on all chips.
+The chips form a mesh of `data x model` chips. The chips of the axis "model" share one copy of the
+weights, as in Megatron-LM: expansions and the patch embedding are split by output channels, the
+token embedding by tokens, contractions and the classifier by input channels. Every other weight is
+on all chips.
 """
 
 import dataclasses
@@ -17,8 +18,8 @@ import pathlib
 import re
 from typing import Annotated, Literal
 
+from recipes import image_classification as images
 from recipes import mlm_pretraining
-from recipes.images import configurations as images
 from recipes.program import command_line, files
 from recipes.program.command_line import Count, Positive, Range
 
@@ -26,10 +27,10 @@ PROGRAM = "python -m studies.scaling.plan"
 Share = Annotated[float, Range(above=0, most=1)]
 IMAGES = images.CONFIGURATIONS["imagenet_gmlp_b"].batch_size
 TEXTS = mlm_pretraining.CONFIGURATIONS["gmlp_xlarge"].batch_size
-# The models that can be planned, and the examples of a step in the paper (Appendix A).
+# The models to plan, and the examples per step in the paper (Appendix A).
 BATCHES = {"gMLP_Ti": IMAGES, "gMLP_S": IMAGES, "gMLP_B": IMAGES}
 BATCHES |= {"gMLP_MLM_Base": TEXTS, "gMLP_MLM_Large": TEXTS, "gMLP_MLM_XLarge": TEXTS}
-# The weights that a model axis shares.
+# The weights that the axis "model" splits.
 SHARED = re.compile(
     r"(_expand/kernel|_expand/bias|_contract/kernel|predictions/kernel|token_embedding/embeddings"
     r"|patch_embedding/kernel|patch_embedding/bias)$"
@@ -38,17 +39,17 @@ SHARED = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """Peak rates, and how many chips are joined by fast links."""
+    """Memory, peak rates and links of a chip."""
 
     title: str
     memory: float  # bytes
     matrix_rate: float  # bfloat16 operations a second
     link_rate: float  # bytes a second that a chip sends to its neighbors
-    island: int  # chips that are joined by these links
-    island_rate: float | None  # bytes a second that an island sends to others; None: not published
+    island: int  # chips joined by these links
+    island_rate: float | None  # bytes a second from an island to others; None: not published
 
 
-# A chip of a pod of TPUs sends its share of what the vendor calls the pod's all-reduce bandwidth.
+# The link rate of a TPU is its share of the pod's all-reduce bandwidth, as the vendor calls it.
 CHIPS = {
     # https://docs.cloud.google.com/tpu/docs/v4
     "tpu_v4": Chip("TPU v4", 32 * 2**30, 275e12, 1.1e15 / 4096, 4096, None),
@@ -63,7 +64,7 @@ CHIPS = {
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to plan. The comments are the help of the command line."""
+    """What to plan."""
 
     # gMLP_Ti, gMLP_S, gMLP_B, gMLP_MLM_Base, gMLP_MLM_Large or gMLP_MLM_XLarge.
     models: tuple[str, ...] = ("gMLP_B", "gMLP_MLM_XLarge")
@@ -71,20 +72,20 @@ class Config:
     devices: tuple[Count, ...] = (8, 64, 512)
     # The chip, whose published rates are the defaults of the options below.
     chip: Literal["tpu_v4", "tpu_v5e", "h100"] = "tpu_v4"
-    # Examples of a step, of all chips together. None: as in the paper, 4,096 images or 256 texts.
+    # Examples per step of all chips together. None: as in the paper, 4,096 images or 256 texts.
     batch_size: Count | None = None
-    # Chips that share a copy of the weights. None: the fewest with which the batch can be divided
-    # and the memory suffices.
+    # Chips that share a copy of the weights. None: the fewest for which the memory suffices and the
+    # batch can be divided.
     model_devices: Count | None = None
     # Memory of a chip in GB. None: as published.
     memory: Positive | None = None
-    # Part of the memory that the plan may fill.
+    # Fraction of the memory that the plan may fill.
     memory_share: Share = 0.9
     # Peak rate of bfloat16 products in Tflop/s. None: as published.
     matrix_rate: Positive | None = None
-    # Part of this rate that the products reach.
+    # Fraction of this rate that the products reach.
     utilization: Share = 0.4
-    # What a chip sends to its neighbors in GB/s. None: as published.
+    # Rate from a chip to its neighbors in GB/s. None: as published.
     link_rate: Positive | None = None
     # File for the tables. None: they are only printed.
     output: pathlib.Path | None = None
@@ -92,11 +93,11 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a step consists of."""
+    """The training of a model: its sizes and those of a step."""
 
     name: str
     parameters: int
-    shared: int  # those of the parameters that a model axis shares
+    shared: int  # parameters that the axis "model" splits
     macs: int  # multiply-accumulates of the products for one example, forward
     depth: int
     dim: int
@@ -107,7 +108,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A job on `data x model` chips, and what one of them holds, computes and sends in a step."""
+    """A job on `data x model` chips: what one chip holds, computes and sends in a step."""
 
     job: Job
     chip: Chip
@@ -118,7 +119,7 @@ class Plan:
 
     @property
     def examples(self):
-        """Examples of a step on the chips that share one copy of the weights."""
+        """Examples per step of the chips that share one copy of the weights."""
         return self.job.batch_size // self.data
 
     @property
@@ -136,28 +137,28 @@ class Plan:
         return 6 * self.parameters
 
     def block_bytes(self, dim_bytes, ffn_bytes):
-        """What is kept of a block, from the bytes a token for each of its two widths."""
+        """The bytes kept of a block, given the bytes per token and channel of its two widths."""
         per_token = dim_bytes * self.job.dim + ffn_bytes * self.job.ffn_dim / self.model
         return self.examples * self.job.tokens * per_token
 
     @property
     def least_activation_bytes(self):
-        """What the backward pass needs, each once in bfloat16.
+        """The values that the backward pass needs, each once in bfloat16.
 
-        Two values for each channel of a token: the input and the normalized input. Seven for each
-        two of the expansion: before GELU and after it, and of one half the normalization, the gate
-        and the gated values.
+        For each of the `dim` channels of a token two values: the input and the normalized input.
+        For each two of the `ffn_dim` channels seven: two before and two after GELU, and in one half
+        the normalization, the gate and the gated value.
         """
         return self.job.depth * self.block_bytes(4, 7)
 
     @property
     def activation_bytes(self):
-        """What differentiation by JAX keeps under `mixed_bfloat16`, before XLA improves on it."""
+        """The values that JAX keeps under `mixed_bfloat16`, before XLA improves on it."""
         return self.job.depth * self.block_bytes(6, 10)
 
     @property
     def recomputed_activation_bytes(self):
-        """The input of every block in bfloat16, and all of the one that is computed again."""
+        """The input of every block in bfloat16, and all of the block that is recomputed."""
         return self.job.depth * self.block_bytes(2, 0) + self.block_bytes(6, 10)
 
     @property
@@ -167,7 +168,7 @@ class Plan:
 
     @property
     def operations(self):
-        """A product and a sum for each multiply-accumulate, and twice that again backward."""
+        """Two for each multiply-accumulate forward, twice as many backward."""
         passes = 4 if self.recompute else 3
         return 2 * passes * self.job.macs * self.job.batch_size / (self.data * self.model)
 
@@ -178,15 +179,15 @@ class Plan:
 
     @property
     def sent_activation_bytes(self):
-        """What the chips that share a copy of the weights send each other, in bfloat16."""
+        """The activations between the chips that share a copy of the weights, in bfloat16."""
         if self.model == 1:
             return 0
-        # One all-reduce forward, of what the contraction gives, and one backward, of the gradients
-        # that the expansion passes on.
+        # One all-reduce forward, of the contraction's output, and one backward, of the gradients of
+        # the expansion's input.
         sums = 2 * 2 * (self.model - 1) / self.model * self.job.dim
-        # The halves that gate and are gated lie on different chips. In the programs that XLA (JAX
-        # 0.10.2) makes of a block for 2 and for 4 chips, moving them takes at most this many values
-        # a token. Half of them are taken to be forward.
+        # The gate and the half that it multiplies lie on different chips. The programs of XLA (JAX
+        # 0.10.2) for a block on 2 and on 4 chips move at most this many values per token; half of
+        # them are assumed to be forward.
         halves = self.job.ffn_dim * (1.5 if self.recompute else 1)
         return 2 * (sums + halves) * self.examples * self.job.tokens * self.job.depth
 
@@ -198,13 +199,13 @@ class Plan:
     def communication_seconds(self):
         rate = self.chip.link_rate
         if self.data * self.model > self.chip.island:
-            # As many rings as a model axis has chips leave every island, and share its links.
+            # `model` rings leave every island and share its links.
             rate = min(rate, self.chip.island_rate / self.model)
         return self.sent_gradient_bytes / rate + self.sent_activation_bytes / self.chip.link_rate
 
     @property
     def seconds(self):
-        """Of a step: the least, with communication during computation, and the most, after it."""
+        """The least and the most of a step, with full and without overlap of communication."""
         compute, communication = self.compute_seconds, self.communication_seconds
         return max(compute, communication), compute + communication
 
@@ -229,7 +230,7 @@ def main(arguments=None):
 
 
 def adjusted(config):
-    """Returns the chip with the rates that replace the published ones."""
+    """Returns the chip, with the options in place of published rates."""
     units = {"memory": 1e9, "matrix_rate": 1e12, "link_rate": 1e9}
     given = {name: getattr(config, name) for name in units}
     return dataclasses.replace(
@@ -239,19 +240,18 @@ def adjusted(config):
 
 def build(name, batch_size):
     """Returns the job of training a model of `keras_gimlp.applications`."""
-    # Not at the top of the file: --help would wait for them.
     import keras
 
     from keras_gimlp import applications
 
     try:
-        # Variables get a shape and no value: the largest model alone would take 4 GB.
+        # Variables get a shape but no value: the values of the largest model would take 4 GB.
         with keras.StatelessScope(initialize_variables=False):
             return describe(name, getattr(applications, name)(), batch_size)
     except ImportError as error:
         raise SystemExit(str(error)) from error
     finally:
-        keras.utils.clear_session(free_memory=False)  # or the next scope would fill them
+        keras.utils.clear_session(free_memory=False)  # or the next scope would give them values
 
 
 def describe(name, model, batch_size):
@@ -259,7 +259,7 @@ def describe(name, model, batch_size):
     from keras_gimlp import counting
 
     dim, ffn_dim = model.get_layer("block0_expand").kernel.shape
-    # A text encoder takes any number of tokens up to this one.
+    # A text encoder takes any number of tokens up to `sequence_length`.
     tokens = model.get_layer("block0_gate").output.shape[1] or model.sequence_length
     shared = [v.shape for v in model.trainable_variables if SHARED.search(v.path)]
     return Job(
@@ -276,9 +276,9 @@ def describe(name, model, batch_size):
 
 
 def choose(job, chip, devices, config):
-    """Returns the plan with the fewest chips a copy of the weights, or ends the program.
+    """Returns the plan with the fewest chips per copy of the weights, or ends the program.
 
-    Blocks are computed again only where memory needs it.
+    Blocks are recomputed only if the memory does not suffice otherwise.
     """
     room = config.memory_share * chip.memory
     powers = [2**i for i in range(min(devices, chip.island).bit_length())]
@@ -308,40 +308,45 @@ def caption(plan):
 
 
 def table(plans):
-    """Returns the table: one column a plan."""
-    giga = 1e9
-    rows = {
-        "mesh, data x model": lambda p: f"{p.data} x {p.model}",
-        "examples for a copy of the weights": lambda p: f"{p.examples:,}",
-        "parameters a chip, M": lambda p: rounded(p.parameters / 1e6),
-        "weights and moments of AdamW, GB": lambda p: rounded(p.state_bytes / giga),
-        "gradients and bfloat16 weights, GB": lambda p: rounded(p.gradient_bytes / giga),
-        "activations, GB: least / JAX": lambda p: (
-            f"{rounded(p.least_activation_bytes / giga)} / {rounded(p.activation_bytes / giga)}"
-        ),
-        "activations if blocks are recomputed, GB": lambda p: rounded(
-            p.recomputed_activation_bytes / giga
-        ),
-        "blocks are recomputed": lambda p: "yes" if p.recompute else "no",
-        "memory of a chip in use, GB": lambda p: rounded(p.memory / giga),
-        "arithmetic of a chip, Tflop": lambda p: rounded(p.operations / 1e12),
-        "gradients sent by a chip, GB": lambda p: rounded(p.sent_gradient_bytes / giga),
-        "activations sent by a chip, GB": lambda p: rounded(p.sent_activation_bytes / giga),
-        "computation, ms": lambda p: rounded(1e3 * p.compute_seconds),
-        "communication, ms": lambda p: rounded(1e3 * p.communication_seconds),
-        "efficiency, without to with full overlap": efficiency,
-        "examples a second": lambda p: " to ".join(
-            rounded(p.job.batch_size / seconds) for seconds in reversed(p.seconds)
-        ),
-    }
-    columns = ["", *(f"{plan.data * plan.model} chips" for plan in plans)]
+    """Returns the table of some plans, one in each column."""
+    columns = [describe_plan(plan) for plan in plans]
     return files.markdown_table(
-        columns, [[name, *(value(plan) for plan in plans)] for name, value in rows.items()]
+        ["", *(f"{plan.data * plan.model} chips" for plan in plans)],
+        [[name, *(column[name] for column in columns)] for name in columns[0]],
     )
 
 
+def describe_plan(plan):
+    """Returns the numbers of a plan as texts, by their names in the table."""
+
+    def giga(number):
+        return rounded(number / 1e9)
+
+    rates = [rounded(plan.job.batch_size / seconds) for seconds in reversed(plan.seconds)]
+    return {
+        "mesh, data x model": f"{plan.data} x {plan.model}",
+        "examples for a copy of the weights": f"{plan.examples:,}",
+        "parameters a chip, M": rounded(plan.parameters / 1e6),
+        "weights and moments of AdamW, GB": giga(plan.state_bytes),
+        "gradients and bfloat16 weights, GB": giga(plan.gradient_bytes),
+        "activations, GB: least / JAX": (
+            f"{giga(plan.least_activation_bytes)} / {giga(plan.activation_bytes)}"
+        ),
+        "activations if blocks are recomputed, GB": giga(plan.recomputed_activation_bytes),
+        "blocks are recomputed": "yes" if plan.recompute else "no",
+        "memory of a chip in use, GB": giga(plan.memory),
+        "arithmetic of a chip, Tflop": rounded(plan.operations / 1e12),
+        "gradients sent by a chip, GB": giga(plan.sent_gradient_bytes),
+        "activations sent by a chip, GB": giga(plan.sent_activation_bytes),
+        "computation, ms": rounded(1e3 * plan.compute_seconds),
+        "communication, ms": rounded(1e3 * plan.communication_seconds),
+        "efficiency, without to with full overlap": efficiency(plan),
+        "examples a second": " to ".join(rates),
+    }
+
+
 def efficiency(plan):
-    """Returns the part of a step in which a chip computes, without overlap and with all of it."""
+    """Returns the fraction of a step in which a chip computes, without and with full overlap."""
     return percent(*(plan.compute_seconds / seconds for seconds in reversed(plan.seconds)))
 
 

@@ -1,7 +1,7 @@
 """CycleMLP in PyTorch as its authors compute it: the cycle layer as a deformable convolution.
 
-Written from the description in the paper and of the released weights, whose names the parameters
-have. It is here to be compared with: `keras_gimlp.layers.CycleFC` gives the same values.
+Written from the paper and the released weights, whose names the parameters have. The benchmark
+compares it with `keras_gimlp.layers.CycleFC`, which gives the same values.
 """
 
 import torch
@@ -32,7 +32,7 @@ class DeformableCycleFC(nn.Module):
     def forward(self, x):
         batch, _, height, width = x.shape  # (B, C, H, W)
         offset = self.offset.expand(batch, -1, height, width)
-        # torchvision has none for bfloat16.
+        # torchvision has no bfloat16 form.
         y = deform_conv2d(x.float(), offset.float(), self.weight.float(), self.bias.float())
         return y.to(x.dtype)
 

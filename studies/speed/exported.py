@@ -1,4 +1,4 @@
-"""Files that `recipes.export` wrote, and their steps in the runtimes that they are for."""
+"""Files that `recipes.export` wrote, and their steps in ONNX Runtime and OpenVINO."""
 
 import json
 import pathlib
@@ -6,26 +6,23 @@ import pathlib
 import numpy as np
 
 from recipes.export import formats
-from studies.speed import subjects
+from studies.speed.libraries import OPENVINO, RUNTIMES
 
-# What OpenVINO computes in; between products of integers, as it does by default on processors of
-# 16 bits.
+# The precision of OpenVINO. Between products of integers: its default where processors have bf16.
 HINTS = {"float32": "f32", "mixed_bfloat16": "bf16", "int8": "bf16"}
 
 
 def load_library():
-    """There is nothing to do before a file is read."""
+    """Does nothing: a runtime is loaded with the file."""
 
 
 def card_of(path):
-    """Returns the card of a file, or ends the program if it has none that is known."""
-    card = pathlib.Path(f"{path}.json")
+    """Returns the card of a file, or ends the program if it has no card of a known format."""
     try:
-        found = json.loads(card.read_text())
-        library = subjects.RUNTIMES[found["format"]]
-        return found | {"library": library, "int8": bool(found["quantized"])}
+        card = json.loads(pathlib.Path(f"{path}.json").read_text())
+        return card | {"library": RUNTIMES[card["format"]], "int8": bool(card["quantized"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        known = " and ".join(subjects.RUNTIMES)
+        known = " and ".join(RUNTIMES)
         raise SystemExit(
             f"--files takes {known} files of recipes.export, with the card beside them. "
             f"Received: {path} ({type(error).__name__}: {error})"
@@ -33,13 +30,13 @@ def card_of(path):
 
 
 def prepare(subject):
-    """Returns a function that computes a batch, and what is to be known about the model."""
+    """Returns a function that computes a batch, and the facts about the model."""
     card = card_of(subject.model)
     inputs = {x["name"]: example(x, subject, card) for x in card["inputs"]}
-    if subject.library == subjects.OPENVINO:
-        compute = formats.read_openvino(subject.model, None, HINTS[subject.precision])
+    if subject.library == OPENVINO:
+        compute = formats.read_openvino(subject.model, HINTS[subject.precision])
     else:
-        compute = formats.read_onnx(subject.model, None)
+        compute = formats.read_onnx(subject.model)
     return lambda: compute(inputs), {"parameters": card["parameters"], "macs": None}
 
 

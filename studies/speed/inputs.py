@@ -1,4 +1,4 @@
-"""Random batches, the same for everything that is compared."""
+"""Random batches, the same for all models of a group."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
-"""Models of ours and plain encoders of KerasHub, and their steps as `fit` and `predict` take them.
+"""Our models and the plain encoders of KerasHub, and their steps as `fit` and `predict` take them.
 
-Nothing is dropped at random, in no layer and in no block: what is compared computes the same.
+Neither units nor blocks are dropped at random, so that our models and their peers compute the same.
 """
 
 import inspect
@@ -21,7 +21,7 @@ def load_library():
 
 
 def prepare(subject):
-    """Returns a function that takes a step, and what is to be known about the model."""
+    """Returns a function that takes a step, and the facts about the model."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(subject.precision)
     _, arguments = subjects.parse(subject.model)
@@ -45,14 +45,14 @@ def prepare(subject):
 
 
 def build_image_model(name, arguments, size):
-    """Returns an image model that gives the logits of ImageNet's classes."""
+    """Returns an image model with the logits of ImageNet's classes."""
     given = {"input_shape": (size, size, 3), "classes": inputs.IMAGE_CLASSES}
     given |= {"drop_path_rate": 0.0, "classifier_activation": None}
     return getattr(applications, name)(**given | arguments)
 
 
 def build_encoder(subject, arguments):
-    """Returns an encoder of ours, or the plain one that a gated encoder of ours is made of."""
+    """Returns one of our encoders, or the plain encoder that one of our gated encoders extends."""
     if subject.library == subjects.KERAS_HUB:
         gated = getattr(applications, f"gi{subject.name}")
         builder, known = gated.__wrapped__.plain_cls, inspect.signature(gated).parameters
@@ -66,9 +66,9 @@ def build_encoder(subject, arguments):
 
 
 def classifier(encoder):
-    """Returns an encoder under a classifier of the mean over its tokens."""
+    """Returns an encoder with a classifier of the mean over its tokens."""
     x = encoder.output
-    x = x["sequence_output"] if isinstance(x, dict) else x  # BERT's has a pooled one too
+    x = x["sequence_output"] if isinstance(x, dict) else x  # BERT has a pooled output too
     x = keras.layers.GlobalAveragePooling1D(name="mean")(x)
     return keras.Model(encoder.input, keras.layers.Dense(inputs.TEXT_CLASSES, name="logits")(x))
 
@@ -87,7 +87,7 @@ def texts(subject, encoder):
 def step_of(model, x, y, training):
     """Returns a function that takes a step of training or inference, and returns its outputs.
 
-    It calls what `fit` and `predict` call for every batch, with one that is on the device already.
+    It calls the function that `fit` or `predict` calls for every batch, with a batch on the device.
     """
     backend = keras.backend.backend()
     if training:
@@ -109,7 +109,7 @@ def step_of(model, x, y, training):
     state = tuple([variable.value for variable in group] for group in groups)
 
     def step():
-        nonlocal state  # JAX writes the new one into its memory
+        nonlocal state  # JAX writes the new state into its memory
         outputs, state = function(state, iter([batch]))
         return outputs, state
 

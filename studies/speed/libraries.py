@@ -1,15 +1,18 @@
-"""What is asked of the libraries that compute: memory, waiting, and a product of two matrices."""
+"""The libraries that compute: their memory, how to wait for them, and a product of matrices."""
 
 from recipes.program import machine
-from studies.speed.subjects import BACKENDS, RUNTIMES
+
+# Runtimes of exported files, by format.
+RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
+OPENVINO = RUNTIMES["openvino"]
 
 
 class Library:
-    """What is asked of a library.
+    """A library on the processor.
 
     Attributes:
         accelerator: Name of the accelerator that it computes on, `None` for the processor.
-        matrix_size: Side of matrices whose product occupies it.
+        matrix_size: Side of matrices whose product occupies the device.
     """
 
     accelerator = None
@@ -19,11 +22,11 @@ class Library:
         return 8192 if self.accelerator else 2048
 
     def memory(self):
-        """Returns the MiB that the process has before there is a model; `None` if unknown."""
+        """Returns the MiB of the process before a model is built; `None` if unknown."""
         return 0 if self.accelerator else machine.resident("VmRSS")
 
     def peak(self):
-        """Returns the most MiB since the peak was forgotten."""
+        """Returns the most MiB since `forget_peak`."""
         return machine.resident("VmHWM")
 
     def forget_peak(self):
@@ -36,10 +39,10 @@ class Library:
         """Returns a function that multiplies two matrices of `size` x `size`, or `None`."""
 
     def profile(self, step, steps):
-        """Returns what the operations of a step take, the longest first, `None` if unknown.
+        """Returns the operations of a step, the slowest first, `None` if unknown.
 
         Each is a dictionary of its `name`, `milliseconds` and `calls` in a step, and its `share` of
-        the time of all.
+        the time of all operations.
         """
 
 
@@ -73,7 +76,7 @@ class TensorFlow(Library):
 
 
 class JAX(Library):
-    """Its peak cannot be forgotten: on an accelerator it is that of all steps."""
+    """On an accelerator, the peak is since the start of the process: JAX cannot reset it."""
 
     def __init__(self):
         import jax
@@ -133,8 +136,8 @@ class Torch(Library):
                 step()
             self.wait(None)
         time = "self_device_time_total" if self.accelerator else "self_cpu_time_total"
-        found = [(getattr(x, time) / 1000 / steps, x) for x in profiler.key_averages()]
-        total = sum(milliseconds for milliseconds, _ in found)
+        times = [(getattr(x, time) / 1000 / steps, x) for x in profiler.key_averages()]
+        total = sum(milliseconds for milliseconds, _ in times)
         return [
             {
                 "name": x.key,
@@ -142,14 +145,14 @@ class Torch(Library):
                 "share": milliseconds / total,
                 "calls": x.count / steps,
             }
-            for milliseconds, x in sorted(found, key=lambda pair: -pair[0])
+            for milliseconds, x in sorted(times, key=lambda pair: -pair[0])
         ]
 
 
 def computed_in(precision):
-    """Returns the data type of the matrix products."""
+    """Returns the data type of matrix products."""
     return precision.removeprefix("mixed_")
 
 
-LIBRARIES = dict(zip(BACKENDS, (TensorFlow, JAX, Torch), strict=True))
-LIBRARIES |= dict.fromkeys(RUNTIMES.values(), Library)
+BACKENDS = {"tensorflow": TensorFlow, "jax": JAX, "torch": Torch}
+LIBRARIES = BACKENDS | dict.fromkeys(RUNTIMES.values(), Library)

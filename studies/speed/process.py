@@ -1,4 +1,4 @@
-"""What runs in the process of one model that is measured."""
+"""The process of one model: it builds the model and times its steps."""
 
 import importlib
 import os
@@ -13,16 +13,15 @@ from studies.speed.subjects import KERAS_HUB, OURS
 PRODUCTS = 4  # of large matrices in a turn
 
 
-def serve(end, config, subject):
-    """Builds a model, and takes steps whenever it is asked to.
+def serve(config, subject):
+    """Yields the facts about a model after its warm-up, and then what it took in each turn.
 
-    It sends what is known about the model once it takes steps as fast as it ever will, and in every
-    turn the seconds of a step and of a product of two matrices.
+    That is the seconds of a step and of a product of two matrices.
     """
     with tempfile.TemporaryDirectory() as caches:
         os.environ |= environment(subject, caches)
         if subject.library in (OURS, KERAS_HUB) and subject.backend != "tensorflow":
-            # Keras loads it beside any backend where it is installed: hundreds of megabytes.
+            # Keras loads it on any backend if it is installed: hundreds of megabytes.
             sys.modules["tensorflow"] = None
         library = LIBRARIES[subject.backend]()
         facts, step = start(config, subject, library)
@@ -31,22 +30,22 @@ def serve(end, config, subject):
         if product:
             seconds_of(product, library, PRODUCTS)  # compiles
         profile = library.profile(step, config.steps) if config.profile else None
-        end.send(facts | {"matrix_size": size, "profile": profile})
+        answer = facts | {"matrix_size": size, "profile": profile}
         while True:
-            machine.give_back()  # for those whose turn it is
-            end.recv()
+            machine.give_back()  # to the other models, whose turn it is
+            yield answer
             library.wait(step())
             seconds = seconds_of(step, library, config.steps)
             matrix_seconds = product and seconds_of(product, library, PRODUCTS)
-            end.send({"seconds": seconds, "matrix_seconds": matrix_seconds})
+            answer = {"seconds": seconds, "matrix_seconds": matrix_seconds}
 
 
-def compare(end, subject):
-    """Sends how far a peer is from our model with the same weights."""
+def compare(subject):
+    """Yields how far a peer is from our model with the same weights."""
     os.environ["KERAS_BACKEND"] = "torch"
     from studies.speed import torch_peers
 
-    end.send(torch_peers.difference(subject))
+    yield torch_peers.difference(subject)
 
 
 def environment(subject, caches):
@@ -56,7 +55,7 @@ def environment(subject, caches):
         # Processes that take turns share the accelerator.
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        # The first step is measured with nothing compiled before.
+        # Nothing is compiled before the first step, which is timed.
         "TORCHINDUCTOR_CACHE_DIR": f"{caches}/inductor",
         "TRITON_CACHE_DIR": f"{caches}/triton",
         "JAX_ENABLE_COMPILATION_CACHE": "false",
@@ -64,7 +63,7 @@ def environment(subject, caches):
 
 
 def start(config, subject, library):
-    """Returns what is known about a model after its first steps, and a function that takes one."""
+    """Returns the facts about a model after its first steps, and a function that takes a step."""
     if subject.library in (OURS, KERAS_HUB):
         from studies.speed import keras_models as models
     elif subject.source:
@@ -79,7 +78,7 @@ def start(config, subject, library):
     first = seconds_of(step, library, 1)
     for _ in range(config.warmup_steps):
         library.wait(step())
-    library.forget_peak()  # that of the compiler
+    library.forget_peak()  # of the compiler
     for _ in range(config.steps):
         library.wait(step())
     memory = None if before is None else library.peak() - before
@@ -91,10 +90,7 @@ def start(config, subject, library):
 
 
 def seconds_of(function, library, times):
-    """Returns the seconds of a call, from several that are started one after the other.
-
-    The clock is read when the device has finished: not every library lets a device record events.
-    """
+    """Returns the seconds of a call: the mean of several, up to when the device has finished."""
     start = time.perf_counter()
     for _ in range(times):
         outputs = function()

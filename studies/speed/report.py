@@ -1,33 +1,29 @@
-"""What was measured, as rows of numbers, tables, a chart, and files like those of timm."""
+"""Measurements as rows of numbers, as tables and as a chart."""
 
-import csv
 import dataclasses
-import io
 
 import numpy as np
 
 from recipes.program import files
-from studies.speed import targets
 from studies.speed.subjects import OURS
 
-PREFIXES = {"inference": "infer", "training": "train"}  # of timm's columns
 LISTED = 10  # operations of a profile
 
 
 def make_row(subject, known, turns):
-    """Returns all that is known about a subject, as JSON can hold it.
+    """Returns the row of a subject, a dictionary for JSON.
 
     Args:
         subject: A `Subject`.
-        known: What its process said about the model.
-        turns: What it said after each of its turns.
+        known: The first answer of its process, the facts about the model.
+        turns: The answers after each turn.
     """
     seconds, matrix_seconds = ([t[key] for t in turns] for key in ("seconds", "matrix_seconds"))
     step = float(np.median(seconds))
-    # A backward pass has two products for each of the forward pass. What is computed again is no
-    # more work done.
+    # A backward pass has two products for each of the forward pass. Recomputed products do not
+    # count.
     share = None
-    if known["macs"] is not None:  # as they are not of an exported file
+    if known["macs"] is not None:  # exported files have no count
         products = known["macs"] * subject.batch_size * (3 if subject.training else 1)
         share = np.divide(matrix_seconds, seconds) * products / known["matrix_size"] ** 3
     return (
@@ -62,25 +58,20 @@ def describe(row):
 
 
 def write(folder, record, rows):
-    """Writes everything that can be said about the rows measured so far."""
-    found = targets.evaluate(rows)
-    files.write_json(folder / "benchmark.json", record | {"rows": rows, "targets": found})
-    (folder / "benchmark.md").write_text(format_report(rows, found))
-    for name, text in timm_files(rows).items():
-        (folder / name).write_text(text)
+    """Writes numbers, tables and chart of the rows measured so far."""
+    files.write_json(folder / "benchmark.json", record | {"rows": rows})
+    (folder / "benchmark.md").write_text(format_report(rows))
     measured = [row for row in rows if "seconds" in row]
     if measured:
         draw(measured, folder / "benchmark.png")
 
 
-def format_report(rows, found):
-    """Returns a table for each group, and one of the targets."""
+def format_report(rows):
+    """Returns a table for each group, and the profiles of its rows."""
     parts = []
     for group, members in grouped(rows).items():
         parts.append(f"### {group}\n\n{format_group(members)}")
         parts += [format_profile(row) for row in members if row.get("profile")]
-    if found:
-        parts.append(f"### Targets\n\n{targets.format_targets(found)}")
     return "\n".join(parts)
 
 
@@ -92,7 +83,7 @@ def grouped(rows):
 
 
 def format_group(rows):
-    """Returns what took turns as a table; the last columns are ratios of rates to the peers'."""
+    """Returns the table of a group; the last columns are its rates relative to the peers'."""
     measured = [row for row in rows if "seconds" in row]
     peers = [row for row in measured if row["library"] != OURS]
     columns = ["", "examples/s", "ms a step", "first step, s", "MiB", "parameters", "G MACs"]
@@ -103,9 +94,7 @@ def format_group(rows):
             lines.append([row["label"], row["error"].replace("|", "/"), *[""] * (len(columns) - 2)])
             continue
         least, most = (1000 * f(row["seconds"]) for f in (min, max))
-        ratios = [
-            "" if row is peer else f"{targets.ratio_of('rate', row, peer):.2f}" for peer in peers
-        ]
+        ratios = ["" if row is peer else f"{ratio(row, peer):.2f}" for peer in peers]
         lines.append(
             [
                 row["label"],
@@ -122,8 +111,13 @@ def format_group(rows):
     return files.markdown_table(columns, lines)
 
 
+def ratio(row, other):
+    """Returns the rate of a row relative to another row of its group: the median of the rounds."""
+    return float(np.median(np.divide(other["seconds"], row["seconds"])))
+
+
 def format_profile(row):
-    """Returns the operations that take the most of a step as a table."""
+    """Returns the table of the slowest operations of a step."""
     lines = [
         [f"`{x['name']}`", f"{x['share']:.1%}", f"{x['milliseconds']:.4g}", f"{x['calls']:g}"]
         for x in row["profile"][:LISTED]
@@ -132,46 +126,8 @@ def format_profile(row):
     return files.markdown_table(columns, lines)
 
 
-def timm_files(rows):
-    """Returns texts by file name, in the columns of the results that timm publishes.
-
-    They are sorted as there, and the name of a model says what it ran on.
-    """
-    found = {}
-    cases = dict.fromkeys((row["mode"], row["precision"]) for row in rows if "seconds" in row)
-    for mode, precision in cases:
-        prefix = PREFIXES[mode]
-        lines = [timm_line(row, prefix) for row in rows if has_case(row, mode, precision)]
-        lines.sort(key=lambda line: -line[f"{prefix}_samples_per_sec"])
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, fieldnames=list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
-        found[f"benchmark-{prefix}-{precision}.csv"] = text.getvalue()
-    return found
-
-
-def has_case(row, mode, precision):
-    return "seconds" in row and (row["mode"], row["precision"]) == (mode, precision)
-
-
-def timm_line(row, prefix):
-    found = {
-        "model": row["label"],
-        f"{prefix}_img_size": row["size"],  # of texts, the tokens
-        f"{prefix}_samples_per_sec": round(row["examples_per_second"], 2),
-        f"{prefix}_step_time": round(row["milliseconds"], 3),
-        f"{prefix}_batch_size": row["batch_size"],
-        "param_count": round(row["parameters"] / 1e6, 2),
-    }
-    # timm counts them in the files of inference alone.
-    if prefix == "train":
-        return found
-    return found | {"infer_gmacs": row["macs"] and round(row["macs"] / 1e9, 2)}
-
-
 def draw(rows, path):
-    """Draws the rates of each group as bars, with the slowest and fastest round."""
+    """Draws the rates of each group as bars, with the slowest and the fastest round."""
     from matplotlib.figure import Figure
 
     groups = grouped(rows)

@@ -1,7 +1,7 @@
-"""What is measured: our models, and beside them the peers that are installed.
+"""The models to measure: ours, their installed peers, and exported files.
 
-A model is written as it is built, `gMLP_S` or `giBERT_Base(rank=64)`; `remat=True` among its
-arguments computes its blocks again in the backward pass.
+A model is written as the call that builds it, `gMLP_S` or `giBERT_Base(rank=64)`; the argument
+`remat=True` recomputes its blocks in the backward pass.
 """
 
 import ast
@@ -12,14 +12,11 @@ import itertools
 import pathlib
 
 from recipes.program import command_line
+from studies.speed.libraries import BACKENDS, OPENVINO, RUNTIMES
 
-BACKENDS = ("tensorflow", "jax", "torch")
-# By the names under which they are imported: ours, and the peers'.
-LIBRARIES = ("keras_gimlp", "keras_hub", "timm", "torchvision", "g_mlp_pytorch")
-OURS, KERAS_HUB, TIMM, TORCHVISION, G_MLP = LIBRARIES
-# Runtimes of exported files, by format.
-RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
-OPENVINO = RUNTIMES["openvino"]
+# Packages that models come from: ours first, then the peers'.
+SOURCES = ("keras_gimlp", "keras_hub", "timm", "torchvision", "g_mlp_pytorch")
+OURS, KERAS_HUB, TIMM, TORCHVISION, G_MLP = SOURCES
 # timm's models of the same architecture and parameters.
 TIMM_NAMES = {
     **{"gMLP_Ti": "gmlp_ti16_224", "gMLP_S": "gmlp_s16_224", "gMLP_B": "gmlp_b16_224"},
@@ -30,7 +27,7 @@ TIMM_NAMES = {
     "ResMLP_S36": "resmlp_36_224",
 }
 GATES = ("giBERT", "giRoBERTa", "giDeBERTaV3")
-# Arguments of the gates, which a plain encoder lacks.
+# Arguments of gated encoders that a plain encoder lacks.
 GATE_ARGUMENTS = (
     *("inhibition", "gate_query", "gate_key", "gated_layers", "scope", "activation", "rank"),
     "trainable",
@@ -39,21 +36,19 @@ GATE_ARGUMENTS = (
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What one process measures."""
+    """A model in one case, which one process measures."""
 
     model: str  # as it is written, or the path of a file
-    library: str  # one of `LIBRARIES`, or of `RUNTIMES`
+    library: str  # one of `SOURCES`, or of `RUNTIMES`
     backend: str
     compiled: bool  # by XLA or torch.compile
     mode: str  # inference or training
     precision: str
     batch_size: int
     size: int  # pixels of a side, or tokens
-    group: str  # what takes turns with it
-    # Sizes of a peer that is not known by name.
-    arguments: tuple = ()
-    # Name of the model in a file.
-    source: str = ""
+    group: str  # of the subjects that take turns
+    arguments: tuple = ()  # sizes of a peer without named sizes, as pairs
+    source: str = ""  # name of the model in a file
 
     @property
     def training(self):
@@ -69,7 +64,7 @@ class Subject:
 
     @property
     def packages(self):
-        """The packages that its code is imported from."""
+        """The packages that its code comes from."""
         return (self.library, *([KERAS_HUB] if self.library == OURS and self.text else []))
 
     @property
@@ -81,7 +76,7 @@ class Subject:
 
     @property
     def label(self):
-        """What distinguishes it in its group, in words."""
+        """The words that distinguish it in its group."""
         if self.source:
             return ", ".join([pathlib.Path(self.model).name, self.library, self.precision])
         where = self.backend if self.library in (OURS, KERAS_HUB) else self.library
@@ -89,7 +84,7 @@ class Subject:
 
 
 def parse(model):
-    """Returns the name and the arguments of a model that is written as a call."""
+    """Returns the name and the arguments of a model written as a call."""
     try:
         call = ast.parse(model, mode="eval").body
         if isinstance(call, ast.Name):
@@ -108,19 +103,19 @@ def is_text(name):
 
 
 def installed(backends):
-    """Returns the backends to measure: those asked for, or else those that are installed."""
-    found = [name for name in BACKENDS if importlib.util.find_spec(name)]
+    """Returns the backends to measure: the given ones, all installed ones without any."""
+    available = tuple(name for name in BACKENDS if importlib.util.find_spec(name))
     for name in backends or ():
-        if name not in found:
+        if name not in available:
             raise SystemExit(f"--backends {name} needs the package {name}, which is not installed.")
-    if not (backends or found):
+    if not (backends or available):
         raise SystemExit(f"One of {', '.join(BACKENDS)} must be installed.")
-    return backends or tuple(found)
+    return backends or available
 
 
 def list_subjects(config):
-    """Returns what a configuration asks for, each once, in the order in which it takes turns."""
-    found = []
+    """Returns the subjects of a configuration, each once, in the order of their turns."""
+    chosen = []
     cases = itertools.product(config.models, config.modes, config.precisions, config.batch_sizes)
     for model, mode, precision, batch_size in cases:
         name, arguments = check(model)
@@ -131,17 +126,17 @@ def list_subjects(config):
             continue  # there is no backward pass
         for size in config.sequence_lengths if is_text(name) else config.image_sizes:
             case = {"mode": mode, "precision": precision, "batch_size": batch_size, "size": size}
-            found += with_peers(config, model, case)
-    found += exported_files(config)
-    order = [*LIBRARIES, *RUNTIMES.values()]
-    return sorted(dict.fromkeys(found), key=lambda subject: order.index(subject.library))
+            chosen += with_peers(config, model, case)
+    chosen += exported_files(config)
+    order = [*SOURCES, *RUNTIMES.values()]
+    return sorted(dict.fromkeys(chosen), key=lambda subject: order.index(subject.library))
 
 
 def exported_files(config):
-    """Returns the files of a configuration, beside the models that take turns in the same case."""
+    """Returns the files of a configuration, in the groups of the models of the same case."""
     from studies.speed import exported
 
-    found = []
+    chosen = []
     for path, batch_size in itertools.product(config.files, config.batch_sizes):
         card = exported.card_of(path)
         if importlib.util.find_spec(card["library"]) is None:
@@ -152,19 +147,24 @@ def exported_files(config):
         for size in sizes if isinstance(second, str) else [second]:
             place = f"{batch_size} x {size} {'tokens' if text else 'px'}"
             for precision in precisions_of(config, card):
-                # Integers stand beside what they would replace.
-                beside = config.precisions[-1] if precision == "int8" else precision
-                group = f"{card['model']}, inference, {beside}, {place}"
-                where = {"batch_size": batch_size, "size": size, "group": group}
+                # int8 is compared with the precision that it would replace.
+                replaced = config.precisions[-1] if precision == "int8" else precision
                 library = card["library"]
-                found.append(
+                chosen.append(
                     Subject(
-                        *(path, library, library, True, "inference", precision),
-                        **where,
+                        model=path,
+                        library=library,
+                        backend=library,
+                        compiled=True,
+                        mode="inference",
+                        precision=precision,
+                        batch_size=batch_size,
+                        size=size,
+                        group=f"{card['model']}, inference, {replaced}, {place}",
                         source=card["model"],
                     )
                 )
-    return found
+    return chosen
 
 
 def precisions_of(config, card):
@@ -176,7 +176,7 @@ def precisions_of(config, card):
 
 
 def check(model):
-    """Returns name and arguments of a model, or ends the program if it cannot be built so."""
+    """Returns name and arguments of a model, or ends the program if it has no such arguments."""
     from keras_gimlp import applications
 
     name, arguments = parse(model)
@@ -188,37 +188,36 @@ def check(model):
 
 
 def with_peers(config, model, case):
-    """Returns a model on every backend, and its peers, in one case."""
+    """Returns the subjects of a model and its peers, on every backend, in one case."""
     name, arguments = parse(model)
     text = is_text(name)
     place = f"{case['mode']}, {case['precision']}"
     place += f", {case['batch_size']} x {case['size']} {'tokens' if text else 'px'}"
-    found = []
+    chosen = []
     for backend in config.backends:
-        # Texts are compared with the plain encoder on the same backend, images with all others.
+        # A text model is compared with plain encoders on its backend, an image model on all.
         where = case | {"group": f"Text on {backend}, {place}" if text else f"{name}, {place}"}
         models = [(model, OURS)]
         if text and config.peers:
             models += [(plain, KERAS_HUB) for plain in plain_encoders(name, arguments)]
         for compiled in forms(config.jit_compile, backend):
-            found += [Subject(*which, backend, compiled, **where) for which in models]
+            chosen += [Subject(*which, backend, compiled, **where) for which in models]
         if config.peers and (backend == "torch" or not text):
             for compiled in forms(config.jit_compile, "torch"):
                 for peer in torch_peers(name, arguments):
-                    found.append(Subject(**peer, backend="torch", compiled=compiled, **where))
-    return found
+                    chosen.append(Subject(**peer, backend="torch", compiled=compiled, **where))
+    return chosen
 
 
 def forms(choices, backend):
     """Returns whether a backend compiles, for every choice of `--jit_compile`."""
-    automatic = backend != "torch"
-    # Without, JAX would compute one operation at a time, as nobody does.
-    forms = {"auto": automatic, "on": True, "off": backend == "jax"}
+    # Nobody lets JAX compute one operation at a time.
+    forms = {"auto": backend != "torch", "on": True, "off": backend == "jax"}
     return dict.fromkeys(forms[choice] for choice in choices)
 
 
 def plain_encoders(name, arguments):
-    """Returns KerasHub's encoders for a text model: of the same sizes, or for gMLP of BERT's."""
+    """Returns KerasHub's encoders for a text model: of the same sizes, or for a gMLP BERT's."""
     family, _, size = name.rpartition("_")
     if family in GATES:
         sizes = {k: v for k, v in arguments.items() if k not in (*GATE_ARGUMENTS, "remat")}
@@ -227,7 +226,7 @@ def plain_encoders(name, arguments):
 
 
 def torch_peers(name, arguments):
-    """Returns model, library and sizes of the PyTorch models that are like one of ours."""
+    """Returns model, library and sizes of the PyTorch peers of one of our models."""
     sizes = architecture(arguments)
     if name in TIMM_NAMES and not sizes:
         peer, keys = {"model": TIMM_NAMES[name], "library": TIMM}, ()
@@ -249,7 +248,7 @@ def architecture(arguments):
 
 
 def sizes_of(name, sizes, keys):
-    """Returns the sizes under some keys of one of our models, as pairs."""
+    """Returns some sizes of one of our models, as pairs of name and value."""
     from keras_gimlp import applications
 
     known = inspect.signature(getattr(applications, name)).parameters

@@ -20,7 +20,7 @@ def load_library():
 
 
 def prepare(subject):
-    """Returns a function that takes a step, and what is to be known about the model."""
+    """Returns a function that takes a step, and the facts about the model."""
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if subject.precision == "bfloat16" else torch.float32
@@ -52,7 +52,7 @@ def prepare(subject):
 
 
 def build(subject):
-    """Returns the model, with random weights and without anything that is dropped at random."""
+    """Returns the model with random weights. It drops nothing at random."""
     sizes = dict(subject.arguments)
     if subject.library == subjects.TIMM:
         import timm
@@ -66,7 +66,7 @@ def build(subject):
 
 
 class TextGatedMLP(nn.Module):
-    """The gMLP of g-mlp-pytorch under a classifier, with the sizes of our `gMLP_MLM`."""
+    """The gMLP of g-mlp-pytorch with a classifier, in the sizes of our `gMLP_MLM`."""
 
     def __init__(self, sequence_length, vocabulary_size, depth, dim, ffn_dim, attention_dim):
         from g_mlp_pytorch import gMLP
@@ -109,17 +109,20 @@ def count_macs(subject):
         model, x = build(subject).eval(), batch(subject)[:1].to("meta")
     count = {}
     if subject.library == subjects.TORCHVISION:
-        # The one product that PyTorch does not know.
+        # The only product that PyTorch does not count itself.
         count[torch.ops.torchvision.deform_conv2d] = lambda x, weight, *_, out_shape, **__: (
             2 * x[0] * x[2] * x[3] * weight[0] * weight[1]
         )
     with FlopCounterMode(display=False, custom_mapping=count) as counter:
         model(x)
-    return counter.get_total_flops() // 2  # a product and a sum each
+    return counter.get_total_flops() // 2  # each is a product and a sum
 
 
 def difference(subject):
-    """Returns how far the logits of a peer are from ours with the same weights, as a share."""
+    """Returns the largest difference of a peer's logits from ours, relative to the largest logit.
+
+    Both have the same weights.
+    """
     import keras
     from safetensors.torch import load_file
 
@@ -127,10 +130,10 @@ def difference(subject):
     from studies.speed import keras_models
 
     images = inputs.images(subject)
-    with keras.device("cpu:0"):  # where products of float32 are of float32
+    with keras.device("cpu:0"):  # GPUs may round the factors of float32 products
         ours = keras_models.build_image_model(subject.ours, dict(subject.arguments), subject.size)
         rng = np.random.default_rng(0)
-        for variable in ours.weights:  # some start at zero, or nearly so
+        for variable in ours.weights:  # some start at zero or close to it
             variable.assign(variable + rng.normal(scale=0.05, size=variable.shape))
         expected = keras.ops.convert_to_numpy(ours(images))
         with tempfile.TemporaryDirectory() as folder:
@@ -142,5 +145,5 @@ def difference(subject):
         learned = {k: v for k, v in tensors.items() if not k.endswith(".offset")}
         theirs.load_state_dict(learned)
     with torch.no_grad():
-        found = theirs(batch(subject)).numpy()
-    return float(abs(found - expected).max() / abs(expected).max())
+        logits = theirs(batch(subject)).numpy()
+    return float(abs(logits - expected).max() / abs(expected).max())

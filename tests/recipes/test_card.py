@@ -9,13 +9,13 @@ import pytest
 from huggingface_hub import ModelCard
 
 from recipes import card, glue, image_classification, mlm_pretraining
+from studies.gates import diagnosis
 from tests.conftest import once
 from tests.recipes.jobs import shorten_data
 from tests.test_package import run_examples
 
 pytestmark = [once, pytest.mark.slow]
 
-RECIPES = {module.__name__: module for module in (glue, image_classification, mlm_pretraining)}
 COMMANDS = {
     "image_classification": (
         *("--model", "MLPMixer_S16", "--model_args", "patch_size=4", "depth=1", "dim=8"),
@@ -26,6 +26,10 @@ COMMANDS = {
         *("--num_layers", "1", "--num_heads", "2", "--hidden_dim", "8", "--intermediate_dim", "16"),
         *("--epochs", "1", "--steps_per_epoch", "2", "--batch_size", "8"),
     ),
+    "diagnosis": (
+        *("--num_layers", "1", "--num_heads", "2", "--hidden_dim", "8", "--intermediate_dim", "16"),
+        *("--epochs", "1", "--steps_per_epoch", "1", "--batch_size", "8", "--model", "giBERT"),
+    ),
     "mlm_pretraining": (
         *("--depth", "1", "--dim", "8", "--ffn_dim", "16", "--vocabulary_size", "60"),
         *("--sequence_length", "16", "--batch_size", "4", "--steps", "2", "--test_every", "1"),
@@ -34,19 +38,20 @@ COMMANDS = {
 }
 
 
-def trained(recipe, folder, *arguments):
-    """Runs a recipe as its command would, by which a run knows it."""
-    arguments = ["--run_dir", str(folder), *COMMANDS[recipe], *arguments]
+def trained(job, folder, *arguments):
+    """Runs a job as its command would, by which a run knows it."""
+    name = job.__name__
+    arguments = ["--run_dir", str(folder), *COMMANDS[name.rpartition(".")[2]], *arguments]
     with pytest.MonkeyPatch.context() as patch:
         shorten_data(patch.setattr)
-        patch.setattr(sys, "orig_argv", ["python", "-m", f"recipes.{recipe}", *arguments])
-        RECIPES[f"recipes.{recipe}"].main(arguments)
+        patch.setattr(sys, "orig_argv", ["python", "-m", name, *arguments])
+        job.main(arguments)
     return folder
 
 
 @pytest.fixture(scope="module")
 def images_run(tmp_path_factory):
-    return trained("image_classification", tmp_path_factory.mktemp("images"))
+    return trained(image_classification, tmp_path_factory.mktemp("images"))
 
 
 def written(folder, *arguments):
@@ -62,10 +67,10 @@ def test_a_card_says_what_an_image_run_holds(images_run, monkeypatch):
     expected |= {"tags": ["keras_gimlp", "MLPMixer_S16"], "metrics": ["accuracy"]}
     assert found.data.to_dict() == expected | {"pipeline_tag": "image-classification"}
     for line in (
-        f"{summary['parameters']:,} parameters, trained by its recipe\n`image_classification`",
+        f"{summary['parameters']:,} parameters, trained by\n`python -m recipes.image_classif",
         "Its initial weights were random.",
         f"| test_accuracy | {summary['test_accuracy']:.6g} |",
-        "One run of 2 epochs with seed 3:",
+        "One run of 2 epochs with seed 3.",
         "| learning_rate | `0.002` |",
         "License: unknown: neither this nor that of the data is in the run.",
         f"on {summary['hardware']}, commit\n",
@@ -92,14 +97,21 @@ def test_a_license_is_what_its_owner_says_it_is(images_run, tmp_path):
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_card_says_what_text_runs_hold(tmp_path, monkeypatch):
-    study = trained("glue", tmp_path / "glue", "--model", "BERT", "giBERT")
+    study = trained(glue, tmp_path / "glue", "--model", "BERT", "giBERT")
     text = tmp_path / "text.txt"
     text.write_text("\n\n".join(f"the cat {i} sat on a mat and saw the dog ." for i in range(80)))
-    pretrained = trained("mlm_pretraining", tmp_path / "mlm", "--files", str(text))
+    pretrained = trained(mlm_pretraining, tmp_path / "mlm", "--files", str(text))
+    watched = trained(diagnosis, tmp_path / "diagnosis")
     backend = keras.backend.backend()
     for folder, model, task, metrics in (
         (study / f"BERT-{backend}-seed0", "BERT", "text-classification", ["matthews"]),
         (study / f"giBERT-0.3-gelu-{backend}-seed0", "giBERT", "text-classification", ["matthews"]),
+        (
+            watched / f"giBERT-0.3-gelu-{backend}-seed0",
+            "giBERT",
+            "text-classification",
+            ["matthews"],
+        ),
         (pretrained, "gMLP", "fill-mask", ["perplexity"]),
     ):
         found = written(folder)
@@ -110,7 +122,7 @@ def test_a_card_says_what_text_runs_hold(tmp_path, monkeypatch):
         assert ("One run of 2 steps" if model == "gMLP" else "One run of 1 epochs") in found.content
         monkeypatch.chdir(folder)
         run_examples(f"{found.content}```python\nassert task.count_params()\n```")
-    with pytest.raises(SystemExit, match="in a study that of a model and a seed"):
+    with pytest.raises(SystemExit, match="in a study the folder of a model and a seed"):
         written(study)
 
 
@@ -126,11 +138,11 @@ def test_what_is_no_finished_run_of_a_model_is_refused_in_one_sentence(images_ru
     path.write_text(json.dumps(record))
     refused("is not finished. The command that began it continues it")
     (tmp_path / "summary.json").write_text((images_run / "summary.json").read_text())
-    refused("holds no trained model of image_classification, ")
+    refused("holds no trained model of recipes.image_classification, ")
     (tmp_path / "model.keras").touch()
     record["starts"][-1]["command"] = ["python", "-m", "studies.scaling.text"]
     path.write_text(json.dumps(record))
-    refused("holds no trained model of image_classification, ")
+    refused("holds no trained model of recipes.image_classification, ")
     for damaged in ({}, {"config": {}, "starts": []}, [], {"config": {}, "starts": [{}]}):
         path.write_text(json.dumps(damaged))
         refused("holds no record of a training recipe")

@@ -209,13 +209,13 @@ def test_a_program_of_pytorch_holds_each_weight_once():
     assert model.count_params() <= held < 1.1 * model.count_params()
 
 
-def read_other(path, of, read=FORMATS[GENERAL].read if HERE else None):
+def read_other(path, read=FORMATS[GENERAL].read if HERE else None):
     """Reads a file, and computes something else from it."""
-    compute = read(path, of)
+    compute = read(path)
     return lambda inputs: [1.001 * x for x in compute(inputs)]
 
 
-def read_nothing(path, of):
+def read_nothing(path):
     raise RuntimeError("No such operation.\nMore about it")
 
 
@@ -264,7 +264,7 @@ def test_a_file_is_written_with_its_card(tmp_path, capsys):
     assert card["versions"]["keras"] == keras.__version__
     assert all((tmp_path / part).is_file() for part in card["sha256"])
     x = images(4, 8, 8, 3)
-    (found,) = form.read(path, signature.signature_of(model))({"images": x})
+    (found,) = form.read(path)({"images": x})
     np.testing.assert_allclose(found, ops.convert_to_numpy(model(x)), rtol=1e-4, atol=1e-6)
 
 

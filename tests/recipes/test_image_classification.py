@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from keras_gimlp import applications
 from recipes import image_classification
-from recipes.images import configurations, datasets, models
+from recipes.images import datasets, models
 from recipes.program import files
 from recipes.training import callbacks, checkpoints, optimizers
 from tests.conftest import ROOT, mostly_once, once
@@ -95,7 +95,7 @@ def test_it_is_compiled_as_was_asked_for(choice, expected, tmp_path, monkeypatch
 )
 def test_configuration_runs_for_two_steps(name, tmp_path):
     # On digits and a small model; everything else, the augmentation above all, is as configured.
-    config = configurations.CONFIGURATIONS[name]
+    config = image_classification.CONFIGURATIONS[name]
     size = next(model for model in FAMILIES if model.partition("_")[0] in config.model)
     kept = {k: v for k, v in config.model_args.items() if k in ("gating", "scope", "inhibition")}
     sizes = (*(f"{name}={value}" for name, value in kept.items()), *FAMILIES[size])
@@ -143,7 +143,7 @@ def test_a_run_refuses_weights_of_another_model(finished, tmp_path):
     ],
 )
 def test_images_are_scaled_to_what_the_weights_were_trained_on(model, weights, white):
-    config = configurations.Config(model=model, weights=weights)
+    config = image_classification.Config(model=model, weights=weights)
     pixels = np.full((1, 1, 1, 3), 255, "float32")
     scaled = models.preprocessing(config)(pixels)
     np.testing.assert_allclose(scaled[..., 0], white, rtol=1e-5)
@@ -151,7 +151,7 @@ def test_images_are_scaled_to_what_the_weights_were_trained_on(model, weights, w
 
 @once
 def test_images_are_scaled_as_asked_for():
-    config = configurations.Config(weights="runs/model.keras", preprocessing="CycleMLP_B1")
+    config = image_classification.Config(weights="runs/model.keras", preprocessing="CycleMLP_B1")
     scaled = models.preprocessing(config)(np.full((1, 1, 1, 3), 255, "float32"))
     np.testing.assert_allclose(scaled[..., 0], (1 - 0.485) / 0.229, rtol=1e-5)
     with pytest.raises(SystemExit, match="needs images of 3 channels. digits has 1"):
@@ -161,7 +161,7 @@ def test_images_are_scaled_as_asked_for():
 @once
 @pytest.mark.parametrize("weights", ["somewhere/best.pth", "best.safetensors"])
 def test_an_unknown_scale_is_asked_for_instead_of_guessed(weights):
-    config = configurations.Config(weights=weights)
+    config = image_classification.Config(weights=weights)
     with pytest.raises(SystemExit, match=f"{weights}.* --preprocessing"):
         models.preprocessing(config)
     known = dataclasses.replace(config, preprocessing="CycleMLP_B1")
@@ -172,10 +172,10 @@ def test_an_unknown_scale_is_asked_for_instead_of_guessed(weights):
 @once
 def test_configurations_of_imagenet_differ_in_the_model_alone():
     for size in ("Ti", "S", "B"):
-        config = configurations.CONFIGURATIONS[f"imagenet_gmlp_{size.lower()}"]
+        config = image_classification.CONFIGURATIONS[f"imagenet_gmlp_{size.lower()}"]
         assert config.model == f"gMLP_{size}"
         assert dataclasses.replace(config, config="", model="") == dataclasses.replace(
-            configurations.IMAGENET, config="", model=""
+            image_classification.IMAGENET, config="", model=""
         )
 
 
@@ -222,7 +222,7 @@ def test_a_run_writes_its_folder(finished):
 
 
 def test_optimizer_decays_matrices_and_neither_biases_nor_norms():
-    config = configurations.Config(model_args=SIZES)
+    config = image_classification.Config(model_args=SIZES)
     model = models.build(config, datasets.digits())
     model.compile(optimizers.adamw(model, config.learning_rate, config), "mse")
     model.optimizer.build(model.trainable_variables)
@@ -240,7 +240,7 @@ def test_optimizer_decays_matrices_and_neither_biases_nor_norms():
 
 
 def test_options_of_the_optimizer_arrive():
-    config = configurations.Config(
+    config = image_classification.Config(
         model_args=SIZES, accumulation_steps=4, clip_norm=0.5, weight_decay=0.1
     )
     model = models.build(config, datasets.digits())

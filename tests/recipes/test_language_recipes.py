@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-import types
 
 import keras
 import numpy as np
@@ -12,12 +11,8 @@ import pytest
 from keras_gimlp import applications
 from keras_gimlp.layers import GateWithInhibition
 from recipes import glue, ner, squad, swag
-from recipes.program import files, layers_within
-from recipes.text import encoders, fine_tuning, synthetic
-from recipes.training import optimizers
-from studies.gates import diagnosis as gate_diagnosis
-from studies.gates import levels as inhibition_study
-from studies.gates import watching
+from recipes.program import layers_within
+from recipes.text import encoders, fine_tuning, study, synthetic
 from tests.conftest import mostly_once, once
 from tests.recipes.jobs import shorten_data
 from tests.test_package import other_backend, python
@@ -86,7 +81,7 @@ def test_every_recipe_compares_the_plain_with_the_gated_encoder(name, config, sc
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
-    mostly_once(sorted(set(encoders.MODELS) - {"BERT", "giBERT", "aMLP"}), "giDeBERTaV3", "AFT"),
+    mostly_once(sorted(set(encoders.KINDS) - {"BERT", "giBERT", "aMLP"}), "giDeBERTaV3", "AFT"),
 )
 def test_every_encoder_is_trained_by_name(model, tmp_path):
     run(glue, tmp_path, "--model", model)
@@ -103,7 +98,7 @@ def test_ner_trains_amlp(tmp_path):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_swag_trains_gmlp_with_dense_spatial_weights_on_texts_of_every_length(tmp_path):
     contexts = [context for context, *_ in synthetic.continuations(50, seed=0)]
-    tokenizer = encoders.new_tokenizer("gMLP", contexts, 60)
+    tokenizer = encoders.KINDS["gMLP"].new_tokenizer(contexts, 60)
     backbone = applications.gMLP_MLM(
         vocabulary_size=tokenizer.vocabulary_size(),
         depth=1,
@@ -116,109 +111,6 @@ def test_swag_trains_gmlp_with_dense_spatial_weights_on_texts_of_every_length(tm
     dense = ("--model", "gMLP", "--weights", tmp_path / "dense", "--sequence_length", 40)
     run(swag, tmp_path / "study", *dense)
     assert results(tmp_path / "study")[0]["model"] == "gMLP"
-
-
-@pytest.mark.slow
-@once
-def test_inhibition_study_varies_one_thing_at_a_time(tmp_path):
-    levels = ("--inhibition", "0", "0.3", "--activation", "gelu", "relu")
-    run(inhibition_study, tmp_path, *levels)
-    assert [(x["inhibition"], x["activation"]) for x in results(tmp_path)] == [
-        (None, None),
-        (0.0, "gelu"),
-        (0.3, "gelu"),
-        (0.3, "relu"),
-    ]
-    # A gate with ReLU that starts at zeros would stay there.
-    runs = [files.read_json(path)["config"] for path in tmp_path.glob("giBERT*/config.json")]
-    assert [run["gate_stddev"] for run in runs] == [0.02] * 3
-    assert (tmp_path / "inhibition.png").stat().st_size > 10_000
-
-
-@pytest.mark.slow
-@once
-def test_gates_are_followed_while_they_are_trained(tmp_path):
-    arguments = ("--model", "BERT", "giBERT", "--every", "2", "--steps_per_epoch", "4")
-    run(gate_diagnosis, tmp_path, *arguments, "--num_layers", 2, "--learning_rate", "1e-2")
-    looks = {}
-    for folder in tmp_path.glob("*BERT*"):
-        with open(folder / "gates.csv", newline="") as file:
-            looks[folder.name[:2]] = list(csv.DictReader(file))
-        assert (folder / "gates.png").stat().st_size > 10_000
-        assert "every" not in files.read_json(folder / "config.json")["config"]  # as with glue
-    plain, gated = looks["BE"], looks["gi"]
-    for rows in looks.values():
-        assert [(x["step"], x["layer"]) for x in rows] == [(s, n) for s in "024" for n in "01"]
-        assert all(0.9 < float(x["entropy"]) <= 1.00001 for x in rows)
-        assert [bool(x["gradient_attention"]) for x in rows] == [False] * 2 + [True] * 4
-    assert not any(x["gate_mean"] or x["gradient_gate"] for x in plain)
-    assert all(float(x["gate_least"]) == float(x["gate_greatest"]) == 1 for x in gated[:2])
-    for x in gated[2:]:
-        order = ("gate_least", "gate_5", "gate_50", "gate_95", "gate_greatest")
-        values = [float(x[name]) for name in order]
-        assert values == sorted(values)
-        assert values[0] < values[-1]
-        assert 0 < float(x["gradient_gate"]) < float(x["gradient_attention"])
-
-
-@once
-def test_a_continued_run_keeps_what_was_seen_before_it(tmp_path):
-    path = tmp_path / "gates.csv"
-    watch = watching.GateWatch({}, 2, path)
-    watch.write("w", [{"step": step, "layer": 0, "entropy": 0.5} for step in (0, 2, 4, 6)])
-    optimizer = types.SimpleNamespace(iterations=keras.ops.convert_to_tensor(4))
-    watch.set_model(types.SimpleNamespace(optimizer=optimizer))
-    watch.on_train_begin()
-    with open(path, newline="") as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["0", "2", "4"]
-
-
-@once
-def test_a_model_without_attention_is_not_followed(tmp_path):
-    with pytest.raises(SystemExit, match="no encoder with attention named 'gMLP'"):
-        run(gate_diagnosis, tmp_path, "--model", "gMLP")
-
-
-@pytest.mark.parametrize("precision", mostly_once(["float32", "mixed_bfloat16"], "float32"))
-def test_what_is_seen_of_gates_is_what_they_compute_at_tokens(precision):
-    keras.config.set_dtype_policy(precision)
-    config = dataclasses.replace(glue.Config(), gate_stddev=0.5)
-    setting = fine_tuning.Setting("giBERT", 0.3, "gelu")
-    encoder = encoders.load(config, setting, ["some words to begin with"])
-    encoder.backbone.compile("adam")
-    ids = np.random.default_rng(0).integers(5, size=(2, 12))
-    mask = np.arange(12) < [[4], [6]]
-    inputs = {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": mask.astype("int32")}
-    gates = layers_within.find(encoder.backbone, GateWithInhibition)
-    calls = layers_within.record(encoder.backbone, inputs, gates)
-    found = watching.look(encoder.backbone, inputs)
-    for row, ((_, values),) in zip(found, calls, strict=True):
-        assert values.shape == (2, 12, 2 * 64)
-        values = np.concatenate([values[0, :4], values[1, :6]])
-        assert values.dtype == "float32"
-        assert values.std() > 0.01
-        assert 0.5 < values.mean() < 1.5
-        assert row["gate_mean"] == pytest.approx(values.mean())
-        assert row["gate_5"] == pytest.approx(np.percentile(values, 5))
-
-
-def test_gradients_are_those_that_the_optimizer_was_given():
-    variables = [keras.Variable(np.zeros(3, "float32")) for _ in range(2)]
-    model = types.SimpleNamespace(trainable_variables=[])
-    optimizer = optimizers.adamw(model, 1e-3, dataclasses.replace(glue.Config(), clip_norm=None))
-    optimizer.build(variables)
-    assert watching.root_mean_square(optimizer, variables) == ""
-    for _ in range(3):
-        optimizer.apply([keras.ops.full((3,), x) for x in (3.0, 4.0)], variables)
-    assert watching.root_mean_square(optimizer, variables[:1]) == pytest.approx(3, rel=1e-4)
-    assert watching.root_mean_square(optimizer, variables) == pytest.approx(12.5**0.5, rel=1e-4)
-
-
-@once
-def test_entropy_is_that_of_tokens():
-    mask = np.array([[True, True, False]])
-    shares = np.array([[[[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.3, 0.3, 0.4]]]])
-    assert watching.entropy(shares, mask) == pytest.approx(0.5)
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +213,7 @@ def test_gates_start_as_they_are_told():
         config = dataclasses.replace(
             glue.Config(), gate_stddev=stddev, seed=seed, hidden_dim=32, intermediate_dim=32
         )
-        setting = fine_tuning.Setting("giBERT", 0.3, "gelu")
+        setting = study.Setting("giBERT", 0.3, "gelu")
         encoder = encoders.load(config, setting, ["some words to begin with"])
         found = layers_within.find(encoder.backbone, GateWithInhibition)
         gates.setdefault((stddev, seed), []).append(
@@ -455,13 +347,14 @@ def test_help_of_the_language_recipes_imports_nothing_heavy():
     python(
         "import contextlib, importlib, io, sys\n"
         "for name in sys.argv[1:]:\n"
-        "    recipe = importlib.import_module(f'recipes.{name}')\n"
+        "    recipe = importlib.import_module(name)\n"
         "    with contextlib.redirect_stdout(io.StringIO()) as out:\n"
         "        with contextlib.suppress(SystemExit):\n"
         "            recipe.main(['--help'])\n"
         "    assert 'usage' in out.getvalue(), name\n"
         "heavy = {'keras', 'tensorflow', 'keras_hub', 'sklearn', 'scipy', 'torch', 'jax'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n",
-        *("glue", "inhibition_study", "squad", "swag", "ner"),
-        *("mlm_pretraining", "fill_masks", "text_scaling", "gate_diagnosis", "paired_test"),
+        *("recipes.glue", "recipes.squad", "recipes.swag", "recipes.ner"),
+        *("recipes.mlm_pretraining", "recipes.fill_masks", "recipes.compare"),
+        *("studies.scaling.text", "studies.gates.levels", "studies.gates.diagnosis"),
     )

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_gimlp import applications
 from recipes import fill_masks, mlm_pretraining
-from recipes.text import corpus, encoders, masking, pretraining, sentences, tokens
+from recipes.text import corpus, encoders, masking, pretraining, sentences, tokenizers, tokens
 from tests.conftest import everywhere, mostly_once, once
 
 pytestmark = once
@@ -42,7 +42,7 @@ def rows(folder):
 @pytest.fixture
 def tokenizer(fresh_state):
     # After the seed is set, at which TensorFlow forgets the models of SentencePiece.
-    return applications.gMLPTokenizer(proto=encoders.sentence_piece(LINES, 60))
+    return applications.gMLPTokenizer(proto=tokenizers.sentence_piece_model(LINES, 60))
 
 
 @everywhere
@@ -128,7 +128,7 @@ def test_masks_are_filled_by_what_was_learnt(arguments, tmp_path, capsys):
     path = tmp_path / "text.txt"
     path.write_text(f"{NUMBERS}\n" * 100)
     # One token a word.
-    words = encoders.sentence_piece([NUMBERS] * 100 + NUMBERS.split() * 50, 40)
+    words = tokenizers.sentence_piece_model([NUMBERS] * 100 + NUMBERS.split() * 50, 40)
     (tmp_path / "words.model").write_bytes(words)
     learning = ("--dim", "32", "--ffn_dim", "128", "--steps", "100", "--test_every", "100")
     learning = (*learning, "--learning_rate", "0.01", *arguments.split())
@@ -148,7 +148,7 @@ def test_masks_are_filled_by_what_was_learnt(arguments, tmp_path, capsys):
 
 
 def test_what_follows_a_mask_without_a_space_is_tokenized_so():
-    word_pieces = encoders.kind("BERT", "Tokenizer")
+    word_pieces = encoders.KINDS["BERT"].tokenizer
     tokenizer = word_pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", ".", "##b"])
     for text, expected in ((".", [6]), (" .", [6]), ("b", [7]), (" a.", [5, 6]), ("", [])):
         assert sentences.tokens(tokenizer, text, after_word=True) == expected

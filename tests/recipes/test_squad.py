@@ -18,9 +18,9 @@ CONTEXT = "Jānis (born 1951, in Rīga) won  the U.S. Open\nin 1979.  He didn't 
 def encoder(request):
     texts = [x["context"] for x in synthetic.questions(200, seed=0)]
     texts += [CONTEXT, "Who won the U.S. Open?"]
-    tokenizer = encoders.new_tokenizer(request.param, texts, 120)
+    tokenizer = encoders.KINDS[request.param].new_tokenizer(texts, 120)
     sizes = SIZES | {"vocabulary_size": tokenizer.vocabulary_size()}
-    backbone = encoders.kind(request.param, "Backbone")(**sizes)
+    backbone = encoders.KINDS[request.param].backbone(**sizes)
     return encoders.TextEncoder(request.param, backbone, tokenizer)
 
 
@@ -62,9 +62,7 @@ def test_a_window_is_what_the_encoders_preprocessor_makes_of_a_pair(encoder):
     windows = spans.windows(
         encoder, questions, sequence_length=100, question_length=100, stride=100
     )
-    preprocessor = encoder.kind("TextClassifierPreprocessor")(
-        encoder.tokenizer, sequence_length=100
-    )
+    preprocessor = encoder.kind.preprocessor(encoder.tokenizer, sequence_length=100)
     # A text begins without the space that tells words apart within it.
     space = " " if encoder.model == "RoBERTa" else ""
     pair = ([space + questions[0].question], [space + " ".join(CONTEXT.split())])

@@ -11,14 +11,16 @@ import pytest
 from keras_gimlp import applications
 from keras_gimlp.counting import count_macs
 from recipes import mlm_pretraining
-from recipes.images.configurations import CONFIGURATIONS
-from studies.scaling import plan as scaling_plan
-from tests.conftest import ROOT
+from recipes.image_classification import CONFIGURATIONS
+from studies.scaling import plan
+from tests.conftest import ROOT, once
+
+pytestmark = once
 
 IMAGES = {"input_shape": (32, 32, 3), "patch_size": 8, "classes": 10, "dim": 8, "ffn_dim": 24}
 TEXT = {"vocabulary_size": 50, "dim": 8, "ffn_dim": 24, "sequence_length": 12}
-CHIP = scaling_plan.Chip("chip", 1e9, 1e12, 1e9, 64, 2e9)
-JOB = scaling_plan.Job(
+CHIP = plan.Chip("chip", 1e9, 1e12, 1e9, 64, 2e9)
+JOB = plan.Job(
     name="job",
     parameters=1100,
     shared=1000,
@@ -31,8 +33,8 @@ JOB = scaling_plan.Job(
 )
 
 
-def plan(data, model=1, recompute=False, job=JOB, chip=CHIP, utilization=0.5):
-    return scaling_plan.Plan(job, chip, data, model, recompute, utilization)
+def planned(data, model=1, recompute=False, job=JOB, chip=CHIP, utilization=0.5):
+    return plan.Plan(job, chip, data, model, recompute, utilization)
 
 
 @contextlib.contextmanager
@@ -47,8 +49,7 @@ def xlarge():
     """Returns the job of the largest model from those of the same model with one and two blocks."""
     with without_values():
         one, two = (
-            scaling_plan.describe("x", applications.gMLP_MLM_XLarge(depth=depth), 256)
-            for depth in (1, 2)
+            plan.describe("x", applications.gMLP_MLM_XLarge(depth=depth), 256) for depth in (1, 2)
         )
     sizes = {
         key: getattr(one, key) + 143 * (getattr(two, key) - getattr(one, key))
@@ -63,7 +64,7 @@ def xlarge():
 def test_sizes_are_those_of_the_model():
     with without_values():
         model = applications.gMLP(depth=2, **IMAGES)
-    job = scaling_plan.describe("gMLP", model, 64)
+    job = plan.describe("gMLP", model, 64)
     assert job.parameters == sum(math.prod(v.shape) for v in model.weights)
     block = 8 * 24 + 24 + 12 * 8
     assert job.shared == 2 * block + 8 * 8 * 3 * 8 + 8 + 8 * 10
@@ -75,7 +76,7 @@ def test_sizes_are_those_of_the_model():
 def test_sizes_of_a_text_encoder_are_those_at_full_length():
     with without_values():
         model = applications.gMLP_MLM(depth=3, **TEXT)
-    job = scaling_plan.describe("gMLP_MLM", model, 64)
+    job = plan.describe("gMLP_MLM", model, 64)
     assert job.parameters == model.count_params()
     assert job.shared == 3 * (8 * 24 + 24 + 12 * 8) + 50 * 8
     assert job.macs == count_macs(model, tokens=12)
@@ -83,7 +84,7 @@ def test_sizes_of_a_text_encoder_are_those_at_full_length():
 
 
 def test_the_models_of_the_plan_have_the_published_sizes():
-    job = scaling_plan.build("gMLP_B", 4096)
+    job = plan.build("gMLP_B", 4096)
     assert job.parameters == 73_075_392
     assert job.macs == pytest.approx(15.720e9, abs=1e6 / 2)
     assert (job.depth, job.dim, job.ffn_dim, job.tokens) == (30, 512, 3072, 196)
@@ -94,45 +95,45 @@ def test_the_models_of_the_plan_have_the_published_sizes():
 
 
 def test_models_are_planned_with_the_batches_of_the_paper():
-    assert scaling_plan.BATCHES["gMLP_B"] == 4096
-    assert scaling_plan.BATCHES["gMLP_MLM_XLarge"] == 256
-    assert CONFIGURATIONS["imagenet_gmlp_s"].batch_size == scaling_plan.BATCHES["gMLP_S"]
+    assert plan.BATCHES["gMLP_B"] == 4096
+    assert plan.BATCHES["gMLP_MLM_XLarge"] == 256
+    assert CONFIGURATIONS["imagenet_gmlp_s"].batch_size == plan.BATCHES["gMLP_S"]
     base = mlm_pretraining.CONFIGURATIONS["gmlp_base"]
-    assert base.batch_size == scaling_plan.BATCHES["gMLP_MLM_Base"]
+    assert base.batch_size == plan.BATCHES["gMLP_MLM_Base"]
     known = applications.list_models("gmlp*")
-    assert sorted(scaling_plan.BATCHES) == sorted(known)
+    assert sorted(plan.BATCHES) == sorted(known)
 
 
 # One chip of a plan
 
 
 def test_data_parallel_chips_hold_all_weights_and_send_their_gradients_twice():
-    found = plan(data=8)
-    assert found.examples == 8
-    assert found.parameters == 1100
-    assert found.state_bytes == 12 * 1100
-    assert found.gradient_bytes == 6 * 1100
-    assert found.operations == 6 * 5000 * 8
-    assert found.sent_gradient_bytes == pytest.approx(2 * 7 / 8 * 4 * 1100)
-    assert found.sent_activation_bytes == 0
-    assert plan(data=1).sent_gradient_bytes == 0
+    chip = planned(data=8)
+    assert chip.examples == 8
+    assert chip.parameters == 1100
+    assert chip.state_bytes == 12 * 1100
+    assert chip.gradient_bytes == 6 * 1100
+    assert chip.operations == 6 * 5000 * 8
+    assert chip.sent_gradient_bytes == pytest.approx(2 * 7 / 8 * 4 * 1100)
+    assert chip.sent_activation_bytes == 0
+    assert planned(data=1).sent_gradient_bytes == 0
 
 
 def test_chips_that_share_weights_hold_a_part_and_send_activations():
-    found = plan(data=4, model=2)
-    assert found.examples == 16
-    assert found.parameters == 100 + 1000 / 2
-    assert found.operations == 6 * 5000 * 8  # as many chips as above
-    assert found.sent_gradient_bytes == pytest.approx(2 * 3 / 4 * 4 * 600)
+    chip = planned(data=4, model=2)
+    assert chip.examples == 16
+    assert chip.parameters == 100 + 1000 / 2
+    assert chip.operations == 6 * 5000 * 8  # as many chips as above
+    assert chip.sent_gradient_bytes == pytest.approx(2 * 3 / 4 * 4 * 600)
     # Two all-reduces of 10 values, of which each chip sends all; 40 values are moved.
-    assert found.sent_activation_bytes == 3 * 16 * 7 * 2 * (2 * 10 + 40)
+    assert chip.sent_activation_bytes == 3 * 16 * 7 * 2 * (2 * 10 + 40)
     # Half of the 40 are moved again.
-    found = plan(data=4, model=2, recompute=True)
-    assert found.sent_activation_bytes == 3 * 16 * 7 * 2 * (2 * 10 + 60)
+    chip = planned(data=4, model=2, recompute=True)
+    assert chip.sent_activation_bytes == 3 * 16 * 7 * 2 * (2 * 10 + 60)
 
 
 def test_recomputing_a_block_keeps_its_input_and_computes_it_twice():
-    kept, recomputed = plan(data=8), plan(data=8, recompute=True)
+    kept, recomputed = planned(data=8), planned(data=8, recompute=True)
     tokens = 8 * 7
     assert kept.least_activation_bytes == 3 * tokens * 2 * (2 * 10 + 3.5 * 40)
     assert kept.activation_bytes == 3 * tokens * (6 * 10 + 10 * 40)
@@ -143,16 +144,16 @@ def test_recomputing_a_block_keeps_its_input_and_computes_it_twice():
 
 
 def test_times_come_from_the_rates():
-    found = plan(data=8)
-    assert found.compute_seconds == found.operations / 0.5e12
-    assert found.communication_seconds == found.sent_gradient_bytes / 1e9
-    least, most = found.seconds
-    assert least == max(found.compute_seconds, found.communication_seconds)
-    assert most == found.compute_seconds + found.communication_seconds
+    chip = planned(data=8)
+    assert chip.compute_seconds == chip.operations / 0.5e12
+    assert chip.communication_seconds == chip.sent_gradient_bytes / 1e9
+    least, most = chip.seconds
+    assert least == max(chip.compute_seconds, chip.communication_seconds)
+    assert most == chip.compute_seconds + chip.communication_seconds
 
 
 def test_between_islands_the_slower_links_count():
-    inside, across = plan(data=16, model=4), plan(data=32, model=4)
+    inside, across = planned(data=16, model=4), planned(data=32, model=4)
     activations = inside.sent_activation_bytes / 1e9
     assert inside.communication_seconds == inside.sent_gradient_bytes / 1e9 + activations
     # Four rings share the 2e9 bytes a second that leave an island.
@@ -160,7 +161,6 @@ def test_between_islands_the_slower_links_count():
     assert across.communication_seconds == across.sent_gradient_bytes / 0.5e9 + activations
 
 
-@pytest.mark.backends("jax")
 @pytest.mark.parametrize("text", [False, True])
 def test_activations_are_those_that_jax_keeps(text):
     import jax
@@ -194,31 +194,31 @@ def test_activations_are_those_that_jax_keeps(text):
         block = kept(2) - kept(1)
     one = dataclasses.replace(JOB, depth=1, tokens=1, batch_size=1, dim=64, ffn_dim=384)
     # The normalizations and the mask keep a few numbers for each token.
-    assert 0 <= block - plan(data=1, job=one).activation_bytes < 40
+    assert 0 <= block - planned(data=1, job=one).activation_bytes < 40
 
 
 # The choice
 
 
 def test_blocks_are_recomputed_where_the_memory_needs_it():
-    config = scaling_plan.Config()
-    assert not scaling_plan.choose(JOB, CHIP, 8, config).recompute
-    needed = plan(data=8).memory
+    config = plan.Config()
+    assert not plan.choose(JOB, CHIP, 8, config).recompute
+    needed = planned(data=8).memory
     small = dataclasses.replace(CHIP, memory=needed / 0.9 - 1)
-    found = scaling_plan.choose(JOB, small, 8, config)
-    assert found.recompute
-    assert (found.data, found.model) == (8, 1)
+    chosen = plan.choose(JOB, small, 8, config)
+    assert chosen.recompute
+    assert (chosen.data, chosen.model) == (8, 1)
 
 
 def test_weights_are_shared_where_the_batch_or_the_memory_needs_it():
-    config = scaling_plan.Config()
-    found = scaling_plan.choose(JOB, dataclasses.replace(CHIP, island=512), 256, config)
-    assert (found.data, found.model) == (64, 4)
+    config = plan.Config()
+    chosen = plan.choose(JOB, dataclasses.replace(CHIP, island=512), 256, config)
+    assert (chosen.data, chosen.model) == (64, 4)
     large = dataclasses.replace(JOB, parameters=90_000_000, shared=89_000_000)
-    found = scaling_plan.choose(large, CHIP, 8, config)
-    assert (found.data, found.model) == (4, 2)
-    found = scaling_plan.choose(JOB, CHIP, 8, dataclasses.replace(config, model_devices=4))
-    assert (found.data, found.model) == (2, 4)
+    chosen = plan.choose(large, CHIP, 8, config)
+    assert (chosen.data, chosen.model) == (4, 2)
+    chosen = plan.choose(JOB, CHIP, 8, dataclasses.replace(config, model_devices=4))
+    assert (chosen.data, chosen.model) == (2, 4)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_weights_are_shared_where_the_batch_or_the_memory_needs_it():
 )
 def test_mistakes_end_in_one_sentence(arguments, message, tmp_path):
     with pytest.raises(SystemExit, match=message):
-        scaling_plan.main([*arguments, "--output", str(tmp_path / "plan.md")])
+        plan.main([*arguments, "--output", str(tmp_path / "plan.md")])
     assert not list(tmp_path.iterdir())
 
 
@@ -243,9 +243,7 @@ def test_mistakes_end_in_one_sentence(arguments, message, tmp_path):
 def test_the_table_is_printed_and_written(tmp_path, capsys):
     path = tmp_path / "new" / "plan.md"
     rates = ["--matrix_rate", "100", "--utilization", "0.5", "--link_rate", "10"]
-    scaling_plan.main(
-        ["--models", "gMLP_Ti", "--devices", "4", "64", *rates, "--output", str(path)]
-    )
+    plan.main(["--models", "gMLP_Ti", "--devices", "4", "64", *rates, "--output", str(path)])
     text = path.read_text()
     assert capsys.readouterr().out == text
     caption, _, head, _, *lines = text.splitlines()
@@ -263,15 +261,15 @@ def test_the_table_is_printed_and_written(tmp_path, capsys):
 
 
 def test_the_tables_of_the_documents_are_those_of_the_command():
-    text = (ROOT / "recipes" / "SCALING.md").read_text()
-    jobs = [scaling_plan.build("gMLP_B", 4096), xlarge()]
+    text = (ROOT / "studies" / "scaling" / "README.md").read_text()
+    jobs = [plan.build("gMLP_B", 4096), xlarge()]
     for kind in ("tpu_v4", "h100"):
-        config = scaling_plan.Config(chip=kind)
-        chip = scaling_plan.adjusted(config)
+        config = plan.Config(chip=kind)
+        chip = plan.adjusted(config)
         for job in jobs:
-            plans = [scaling_plan.choose(job, chip, devices, config) for devices in config.devices]
+            plans = [plan.choose(job, chip, devices, config) for devices in config.devices]
             if kind == "tpu_v4":
-                assert scaling_plan.caption(plans[0]) in text
-                assert scaling_plan.table(plans) in text
-            row = [job.name, chip.title, *map(scaling_plan.efficiency, plans)]
+                assert plan.caption(plans[0]) in text
+                assert plan.table(plans) in text
+            row = [job.name, chip.title, *map(plan.efficiency, plans)]
             assert f"| {' | '.join(row)} |" in text

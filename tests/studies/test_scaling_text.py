@@ -5,7 +5,8 @@ import pytest
 
 from recipes import mlm_pretraining
 from recipes.program import files
-from studies.scaling import text as text_scaling
+from studies.scaling import text
+from tests.conftest import once
 
 
 def make_row(model, length, depth, factor, milliseconds, mebibytes=None):
@@ -23,7 +24,7 @@ def make_row(model, length, depth, factor, milliseconds, mebibytes=None):
 def test_time_and_memory_are_measured(tmp_path):
     sizes = ["--tokens", "64", "--sequence_length", "16", "--depth_length", "16"]
     short = ["--depth_factor", "1", "--rounds", "2", "--models", "python", "small_bert"]
-    text_scaling.main(["--run_dir", str(tmp_path), *sizes, *short])
+    text.main(["--run_dir", str(tmp_path), *sizes, *short])
     table = files.read_json(tmp_path / "scaling.json")
     assert [(row["model"], row["sequence_length"], row["depth"]) for row in table] == [
         ("python", 16, 4),
@@ -36,6 +37,7 @@ def test_time_and_memory_are_measured(tmp_path):
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
 
 
+@once
 def test_tables_have_medians_and_ratios_of_turns_to_the_first_model():
     table = [
         make_row("a", 256, 8, 1.0, [8.0, 4.0, 2.0], 1080),
@@ -43,7 +45,7 @@ def test_tables_have_medians_and_ratios_of_turns_to_the_first_model():
         make_row("a", 256, 16, 2.0, [8.0]),
         make_row("b", 256, 12, 2.0, [32.0]),
     ]
-    assert text_scaling.format_table(table).splitlines()[2:] == [
+    assert text.format_table(table).splitlines()[2:] == [
         "| a | 256 | 8 | 1,234 | 4 | 1,080 | 1.00 |",
         "| b | 256 | 6 | 1,234 | 4 |  | 1.00 |",
         "| a | 256 | 16 | 1,234 | 8 |  | 1.00 |",
@@ -51,15 +53,17 @@ def test_tables_have_medians_and_ratios_of_turns_to_the_first_model():
     ]
 
 
+@once
 def test_points_have_as_many_tokens_and_a_share_of_the_depth():
-    config = text_scaling.CONFIGURATIONS[next(iter(text_scaling.CONFIGURATIONS))]
-    points = [text_scaling.Point("small_bert", 128, 0.25), text_scaling.Point("small_bert", 64, 0)]
+    config = text.CONFIGURATIONS["small"]
+    points = [text.Point("small_bert", 128, 0.25), text.Point("small_bert", 64, 0)]
     for point, depth in zip(points, (2, 1), strict=True):
-        run = text_scaling.scale(config, point)
+        run = text.scale(config, point)
         assert (run.depth, run.sequence_length) == (depth, point.sequence_length)
         assert run.batch_size * run.sequence_length == config.tokens
 
 
+@once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -71,13 +75,14 @@ def test_points_have_as_many_tokens_and_a_share_of_the_depth():
 )
 def test_mistakes_end_in_one_sentence(arguments, message, tmp_path):
     with pytest.raises(SystemExit, match=message):
-        text_scaling.main(["--run_dir", str(tmp_path), *arguments])
+        text.main(["--run_dir", str(tmp_path), *arguments])
     assert not list(tmp_path.iterdir())
 
 
-def test_random_batches_are_what_a_model_takes():
+@once
+def test_random_batches_have_the_inputs_of_a_model():
     config = mlm_pretraining.CONFIGURATIONS["python"]
-    x, y = text_scaling.random_batch(config, ["token_ids", "mask_positions"])
+    x, y = text.random_batch(config, ["token_ids", "mask_positions"])
     assert list(x) == ["token_ids", "mask_positions"]
     assert x["token_ids"].shape == (32, 64)
     assert y.shape == x["mask_positions"].shape == (32, 9)

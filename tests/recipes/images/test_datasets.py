@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from recipes.image_classification import Config
 from recipes.images import datasets
-from recipes.images.configurations import Config
 from recipes.training import devices, streams
 from tests.conftest import everywhere, once
 

@@ -10,7 +10,7 @@ import pytest
 
 from recipes.__main__ import GROUPS, path_of
 from recipes.__main__ import main as list_jobs
-from recipes.images.configurations import CONFIGURATIONS, Config
+from recipes.image_classification import CONFIGURATIONS, Config
 from recipes.program import command_line
 from tests.conftest import ROOT, once
 

@@ -22,8 +22,9 @@ from recipes.text import (
     glue_tasks,
     squad_data,
     synthetic,
+    tokenizers,
 )
-from recipes.text.fine_tuning import Setting
+from recipes.text.study import Setting
 from tests.conftest import GOLDEN, everywhere, once
 
 pytestmark = once
@@ -32,9 +33,9 @@ pytestmark = once
 @pytest.mark.parametrize("model", ["BERT", "RoBERTa", "DeBERTaV3"])
 def test_words_keep_their_tokens_and_these_their_places(model):
     sentences = [" ".join(words) for words, _ in synthetic.entities(200, seed=0)]
-    tokenizer = encoders.new_tokenizer(model, sentences, 120)
+    tokenizer = encoders.KINDS[model].new_tokenizer(sentences, 120)
     words = ["garden", "xylophone", "fox's", "garden", "☃", "a☃b☃"]
-    ids, places = encoders.words_to_tokens(tokenizer, words)
+    ids, places = tokenizers.words_to_tokens(tokenizer, words)
     spaced = " " if model == "RoBERTa" else ""
     for word, row, spans in zip(words, ids, places, strict=True):
         assert row == np.asarray(tokenizer(spaced + word)).tolist()
@@ -43,18 +44,18 @@ def test_words_keep_their_tokens_and_these_their_places(model):
             assert set(spans) == {(0, len(word))}  # several unknown parts, or bytes
         else:
             assert "".join(word[a:b] for a, b in spans) == word
-    assert encoders.words_to_tokens(tokenizer, []) == ([], [])
+    assert tokenizers.words_to_tokens(tokenizer, []) == ([], [])
 
 
 def test_a_deberta_folder_of_hugging_face_brings_its_tokenizer(tmp_path):
     shutil.copytree(GOLDEN / "gi_deberta_v3_tiny", tmp_path / "folder")
     sentences = [" ".join(words) for words, _ in synthetic.entities(200, seed=0)]
-    model = encoders.sentence_piece(sentences, 90)
+    model = tokenizers.sentence_piece_model(sentences, 90)
     (tmp_path / "folder" / "spm.model").write_bytes(model)
     for name in ("DeBERTaV3", "giDeBERTaV3"):
         config = ner.Config(weights=str(tmp_path / "folder"))
         encoder = encoders.load(config, Setting(name, 0.3, "gelu"), texts=[])
-        assert isinstance(encoder.tokenizer, encoders.kind(name, "Tokenizer"))
+        assert isinstance(encoder.tokenizer, encoders.KINDS[name].tokenizer)
         assert np.asarray(encoder.tokenizer("the old fox")).tolist() == encode(model, "the old fox")
 
 
@@ -95,7 +96,7 @@ def gmlp(spatial):
 @everywhere
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_preset_of_gmlp_is_fine_tuned_as_what_it_is(tmp_path):
-    tokenizer = applications.gMLPTokenizer(encoders.sentence_piece(["a b c"] * 9, 20))
+    tokenizer = applications.gMLPTokenizer(tokenizers.sentence_piece_model(["a b c"] * 9, 20))
     backbone = applications.gMLP_MLM(
         vocabulary_size=tokenizer.vocabulary_size(),
         depth=1,
@@ -293,7 +294,7 @@ def test_tags_that_the_training_data_lack_are_refused(tmp_path):
 
 
 def test_a_sentence_ends_at_the_first_word_that_does_not_fit():
-    tokenizer = encoders.kind("BERT", "Tokenizer")(
+    tokenizer = encoders.KINDS["BERT"].tokenizer(
         ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "##m", "##n"]
     )
     backbone = type("Backbone", (), {"input": {"token_ids": 0, "padding_mask": 0}})
@@ -401,7 +402,7 @@ def test_generated_data_are_the_same_every_time_and_differ_by_seed():
 
 
 def test_empty_texts_are_texts():
-    tokenizer = encoders.new_tokenizer("BERT", ["the old fox"] * 9, 60)
-    preprocessor = encoders.kind("BERT", "TextClassifierPreprocessor")(tokenizer, sequence_length=8)
+    tokenizer = encoders.KINDS["BERT"].new_tokenizer(["the old fox"] * 9, 60)
+    preprocessor = encoders.KINDS["BERT"].preprocessor(tokenizer, sequence_length=8)
     mask = keras.ops.convert_to_numpy(preprocessor(["", "the fox"])["padding_mask"])
     assert mask.sum(1).tolist() == [2, 4]

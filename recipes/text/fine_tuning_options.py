@@ -9,7 +9,7 @@ from recipes.training.options import AdamWOptions, EpochOptions, RunOptions
 
 @dataclasses.dataclass(frozen=True)
 class FineTuning(EpochOptions, AdamWOptions, RunOptions):
-    """The options of every fine-tuning recipe. The comments are the help of the command line."""
+    """The options of every fine-tuning recipe."""
 
     # Folder of the study. The same command continues it. None: a folder in runs/ named after the
     # recipe and the configuration.
@@ -31,12 +31,12 @@ class FineTuning(EpochOptions, AdamWOptions, RunOptions):
     activation: tuple[str, ...] = ("gelu",)
     # Number of gated layers, counted from the last. None: all.
     gated_layers: Count | None = None
-    # What the maximum of the inhibition is taken over.
+    # The maximum of the inhibition is taken over an example, a token or the batch.
     scope: Literal["example", "token", "batch"] = "example"
     # Rank of the gates. None: full.
     rank: Count | None = None
-    # Standard deviation of what the second matrices of the gates start with. 0: at the encoder as
-    # it was. The released code has 0.02.
+    # Standard deviation of the gates' second matrices at the start. 0: all gates are 1. The
+    # released code has 0.02.
     gate_stddev: Fraction = 0.0
     # Train everything, or only the gates and the head.
     train: Literal["all", "gates"] = "all"
