@@ -155,10 +155,6 @@ USES = {
     ("pictures of a trained model", "there are none"): [
         (model, "_layers"),
     ],
-    ("diagnosis of gates", "there is none"): [
-        (attention, "_query_dense _key_dense _masked_softmax"),
-        (adamw, "_trainable_variables _velocities"),
-    ],
     ("export", "models with free sizes are not exported"): [
         (module("keras.src.backend"), "numpy"),
         (operations, "absolute arange repeat sign take_along_axis"),
