@@ -18,6 +18,8 @@ from keras_gimlp.backend.layer_normalization import LayerNormalization
 
 EPSILON = 1e-6
 MASKED = -1e9  # added to the scores of padding
+SIZES = ("vocabulary_size", "depth", "dim", "ffn_dim", "num_heads", "positions")
+SIZES += ("sequence_length", "dropout")
 register = keras.saving.register_keras_serializable(package="keras_gimlp_recipes")
 
 
@@ -133,24 +135,21 @@ class Transformer(keras_hub.models.Backbone):
             x = block(x, mask, num_heads, biases, ffn_dim, dropout, dtype, name=f"block{i}")
         x = LayerNormalization(epsilon=EPSILON, dtype=dtype, name="norm")(x)
         super().__init__(inputs=inputs, outputs=x, dtype=dtype, name=name, **kwargs)
-        self.sizes = {
-            "vocabulary_size": vocabulary_size,
-            "depth": depth,
-            "dim": dim,
-            "ffn_dim": ffn_dim,
-            "num_heads": num_heads,
-            "positions": positions,
-            "sequence_length": sequence_length,
-            "dropout": dropout,
-        }
-        # The names that KerasHub's tasks and heads look up.
         self.vocabulary_size = vocabulary_size
+        self.depth = depth
+        self.dim = dim
+        self.ffn_dim = ffn_dim
+        self.num_heads = num_heads
+        self.positions = positions
+        self.sequence_length = sequence_length
+        self.dropout = dropout
+        # The names that KerasHub's tasks and heads look up.
         self.hidden_dim = dim
         self.max_sequence_length = sequence_length
         self.start_token_index = 0
 
     def get_config(self):
-        return super().get_config() | self.sizes
+        return super().get_config() | {name: getattr(self, name) for name in SIZES}
 
 
 def linear_biases(shape, dtype=None):
