@@ -1,9 +1,8 @@
 """A Transformer to compare with: pre-norm, with absolute positions or relative biases.
 
-Like gMLP's encoder, it has a tied embedding and a final normalization around its blocks, so that
-the two differ in their blocks; like BERT, it normalizes the embeddings, without which it hardly
-learned. Without biases, the blocks equal KerasHub's `TransformerEncoder(normalize_first=True)`,
-which takes none.
+Around its blocks it is gMLP's encoder, with a tied embedding and a final normalization, and with
+BERT's normalization of the embeddings, without which it hardly learned. KerasHub's
+`TransformerEncoder(normalize_first=True)` takes no biases; without them, the blocks are equal.
 """
 
 import keras
@@ -13,15 +12,15 @@ from keras import ops
 
 from keras_gimlp.applications.common import add_residual
 from keras_gimlp.applications.text import gmlp_tasks
-from keras_gimlp.applications.text.hub_task import hub_tasks
 from keras_gimlp.applications.text.token_inputs import token_embedding, token_inputs
 from keras_gimlp.backend.dense import Dense
 from keras_gimlp.backend.layer_normalization import LayerNormalization
 
 EPSILON = 1e-6
 MASKED = -1e9  # added to the scores of padding
-PACKAGE = "keras_gimlp_recipes"
-register = keras.saving.register_keras_serializable(package=PACKAGE)
+SIZES = ("vocabulary_size", "depth", "dim", "ffn_dim", "num_heads", "positions")
+SIZES += ("sequence_length", "dropout")
+register = keras.saving.register_keras_serializable(package="keras_gimlp_recipes")
 
 
 @register
@@ -150,9 +149,7 @@ class Transformer(keras_hub.models.Backbone):
         self.start_token_index = 0
 
     def get_config(self):
-        names = ("vocabulary_size", "depth", "dim", "ffn_dim", "num_heads", "positions")
-        names += ("sequence_length", "dropout")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+        return super().get_config() | {name: getattr(self, name) for name in SIZES}
 
 
 def linear_biases(shape, dtype=None):
@@ -183,10 +180,23 @@ def dense(units, dtype, name, **kwargs):
     return Dense(units, kernel_initializer=start, dtype=dtype, name=name, **kwargs)
 
 
-(
-    TransformerTokenizer,
-    TransformerTextClassifierPreprocessor,
-    TransformerMaskedLMPreprocessor,
-    TransformerTextClassifier,
-    TransformerMaskedLM,
-) = hub_tasks(Transformer, gmlp_tasks, "gMLP", package=PACKAGE)
+def like_gmlp(kind, **parts):
+    """Returns gMLP's class of a kind for `Transformer`; KerasHub finds it by its `backbone_cls`."""
+    theirs = getattr(gmlp_tasks, f"gMLP{kind}")
+    about = {"__doc__": f"`{theirs.__name__}` for `Transformer`.", "__module__": __name__}
+    return register(
+        type(f"Transformer{kind}", (theirs,), about | {"backbone_cls": Transformer} | parts)
+    )
+
+
+TransformerTokenizer = like_gmlp("Tokenizer")
+TransformerTextClassifierPreprocessor = like_gmlp(
+    "TextClassifierPreprocessor", tokenizer_cls=TransformerTokenizer
+)
+TransformerMaskedLMPreprocessor = like_gmlp(
+    "MaskedLMPreprocessor", tokenizer_cls=TransformerTokenizer
+)
+TransformerTextClassifier = like_gmlp(
+    "TextClassifier", preprocessor_cls=TransformerTextClassifierPreprocessor
+)
+TransformerMaskedLM = like_gmlp("MaskedLM", preprocessor_cls=TransformerMaskedLMPreprocessor)
