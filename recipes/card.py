@@ -10,6 +10,7 @@ it repeats the command and the options, with the paths in them.
 import dataclasses
 import json
 import pathlib
+import re
 import shlex
 
 from recipes.program import command_line, files
@@ -28,7 +29,7 @@ TASKS = {
     "studies.gates.diagnosis": "text-classification",
 }
 # What the summary of a run holds beside its scores.
-NO_SCORES = {"epochs", "parameters", "seconds", "backend", "hardware", "devices"}
+NO_SCORE = re.compile("epochs|parameters|seconds|backend|hardware|devices|.*_per_second")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Run:
             command = self.starts[-1]["command"]
             self.job = command[command.index("-m") + 1]
             self.model = self.config["model"]
-            self.scores = {k: v for k, v in self.summary.items() if is_score(k)}
+            self.scores = {k: v for k, v in self.summary.items() if not NO_SCORE.fullmatch(k)}
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise SystemExit(f"{folder} holds no record of a training recipe.") from error
         models = [path for path in (folder / "model.keras", folder / "preset") if path.exists()]
@@ -96,14 +97,11 @@ class Run:
         return None if own else self.config.get("task") or self.config["data"]
 
 
-def is_score(name):
-    return name not in NO_SCORES and not name.endswith("_per_second")
-
-
 def render(run, license):
     """Returns the text of the card."""
     known = "" if license != "unknown" else ": neither this nor that of the data is in the run"
     data = run.data or "files of its user"
+    options = {k: f"`{json.dumps(v) if v is not None else v}`" for k, v in run.config.items()}
     steps = run.config.get("steps")
     length = f"{steps:,} steps" if steps else f"{run.summary['epochs']} epochs"
     return f"""---
@@ -138,7 +136,7 @@ License: {license}{known}.
 Data: {data}. `None` is the default of the job; for `steps_per_epoch`, as many as the training
 examples fill.
 
-{table(("option", "value"), {k: shown(v) for k, v in run.config.items()})}
+{table(("option", "value"), options)}
 Training took {run.summary["seconds"]:,.0f} s.
 
 ## Circumstances
@@ -217,10 +215,6 @@ def circumstances(start):
     {command}
 
 """
-
-
-def shown(value):
-    return "`None`" if value is None else f"`{json.dumps(value)}`"
 
 
 def table(columns, values):

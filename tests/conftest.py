@@ -2,7 +2,6 @@
 
 import gc
 import importlib.util
-import itertools
 import os
 import pathlib
 import tempfile
@@ -41,7 +40,6 @@ once = pytest.mark.backends("jax")
 everywhere = pytest.mark.backends("tensorflow", "jax", "torch")
 # For cases of a test for which other cases stand.
 MORE = [once, pytest.mark.slow]
-tests_done = itertools.count(1)
 
 
 def mostly_once(cases, *everywhere):
@@ -78,15 +76,13 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def little_garbage():
-    """Lets the garbage collector look only at what the test made.
+    """Lets the garbage collector look only at what the test made, and frees that after it.
 
     Keras calls it for each layer that it quantizes, and it would look at all modules each time.
     """
     gc.freeze()
     yield
-    gc.unfreeze()
-    if next(tests_done) % 50 == 0:  # what tests left in cycles, which is frozen in the next test
-        gc.collect()
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

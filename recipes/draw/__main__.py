@@ -104,7 +104,8 @@ def draw(model, config):
         case "gates":
             gates.check(model)
             shown = examples.load(model, config)
-            return gates.draw(model, shown.first, shown.first_words, config.blocks)
+            words = shown.words and shown.words[0]
+            return gates.draw(model, shown.first, words, config.blocks)
         case "reach":
             reach.check(model)
             known = config.images or examples.run_of(config)

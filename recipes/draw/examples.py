@@ -26,10 +26,6 @@ class Examples:
     def first(self):
         return self.inputs[:1] if self.words is None else self.inputs[0]
 
-    @property
-    def first_words(self):
-        return None if self.words is None else self.words[0]
-
 
 def load(model, config):
     """Returns the `Examples` that the options of `recipes.draw` ask for."""

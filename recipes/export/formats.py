@@ -139,14 +139,14 @@ FORMATS = {
     "litert": Format(
         runtime="LiteRT",
         suffix=".tflite",
-        writers={"tensorflow": lambda *model: with_tensorflow().write_litert(*model)},
+        writers={"tensorflow": lambda *model: with_tensorflow().export(*model, "litert")},
         cannot={"jax": JAX, "torch": "Keras 3.15 writes it from PyTorch with fixed sizes alone"},
         read=read_litert,
         read_by=("ai_edge_litert",),
     ),
     "tf_saved_model": Format(
         runtime="TensorFlow",
-        writers={"tensorflow": lambda *model: with_tensorflow().write(*model)},
+        writers={"tensorflow": lambda *model: with_tensorflow().export(*model, "tf_saved_model")},
         cannot={
             "jax": f"{JAX}, and TensorFlow 2.21 cannot read its erf",
             "torch": "only TensorFlow writes its own format",

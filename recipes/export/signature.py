@@ -13,8 +13,6 @@ MOST = dict.fromkeys(LEAST, 4096)
 TRACED = {"batch": 5, "tokens": 11, "masks": 7, "height": 64, "width": 96}
 PADDING = 1e4  # `SpanExtractor` gives padding minus that, which is no scale of the other outputs
 
-LARGEST = 2**31 - 2**20  # bytes of weights in a file of ONNX; more stand in a file beside it
-
 
 @dataclasses.dataclass(frozen=True)
 class Input:

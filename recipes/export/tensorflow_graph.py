@@ -9,14 +9,6 @@ from recipes.export.free_sizes import free_sizes
 from recipes.export.signature import TRACED, call
 
 
-def write(model, signature, path):
-    export(model, signature, path, "tf_saved_model")
-
-
-def write_litert(model, signature, path):
-    export(model, signature, path, "litert")
-
-
 def write_onnx(model, signature, path):
     import onnx
 

@@ -11,7 +11,9 @@ import torch
 from keras.src.backend.torch.core import get_device
 
 from recipes.export.free_sizes import free_sizes
-from recipes.export.signature import LARGEST, LEAST, TRACED, call
+from recipes.export.signature import LEAST, TRACED, call
+
+LARGEST = 2**31 - 2**20  # bytes of weights in a file of ONNX; more stand in a file beside it
 
 
 class Module(torch.nn.Module):

@@ -23,7 +23,9 @@ def write(model, format, path, config):
     Ends the program, and leaves nothing, if the file computes something else. `path` does not exist
     yet; `config` are the options of `recipes.export`, which say where the model came from.
     """
-    check_precision(model)
+    other = {layer.compute_dtype for layer in model.layers} - {"float32"}
+    if other:
+        raise SystemExit(f"Only models in float32 are exported. This one has {', '.join(other)}.")
     given = signature.signature_of(model)
     data = calibration.load(model, config, given) if config.quantize else None
     description_path = path.with_name(f"{path.name}.json")
@@ -48,13 +50,6 @@ def write(model, format, path, config):
     except OSError as error:
         raise SystemExit(f"--output cannot be written: {error}") from error
     return described
-
-
-def check_precision(model):
-    """Ends the program if a layer of a model does not compute in float32."""
-    other = {layer.compute_dtype for layer in model.layers} - {"float32"}
-    if other:
-        raise SystemExit(f"Only models in float32 are exported. This one has {', '.join(other)}.")
 
 
 def attempt(model, given, format, path):

@@ -44,10 +44,9 @@ def load_tokenizer(config, text, folder):
 
 def keep_tokenizer(tokenizer, folder):
     """Keeps the SentencePiece model in the folder of the run, for its continuation."""
-    if distribution.process():
-        return
-    with files.replacing(folder / KEPT_TOKENIZER) as file:
-        file.write(tokenizer.proto)
+    if not distribution.process():
+        with files.replacing(folder / KEPT_TOKENIZER) as file:
+            file.write(tokenizer.proto)
 
 
 def check_size(config, text, tokenizer):
@@ -84,10 +83,9 @@ def tokenize(config, text, tokenizer, folder):
 
 def delete_tokens(folder):
     """Deletes the files of tokens, which a complete run does not need."""
-    if distribution.process():
-        return
-    for path in folder.glob("tokens-*.npy"):
-        path.unlink()
+    if not distribution.process():
+        for path in folder.glob("tokens-*.npy"):
+            path.unlink()
 
 
 def build_task(config, vocabulary_size):
@@ -137,21 +135,15 @@ def sizes(config):
             "intermediate_dim": config.ffn_dim,
             "max_sequence_length": config.sequence_length,
         }
-    common = {
-        "depth": config.depth,
-        "dim": config.dim,
-        "ffn_dim": config.ffn_dim,
-        "sequence_length": config.sequence_length,
-    }
+    names = ["depth", "dim", "ffn_dim", "sequence_length"]
     if config.model == "Transformer":
-        return common | {"num_heads": config.num_heads, "positions": config.positions}
-    if config.model == "AFT":
-        return common | {"form": config.mixing, "window": config.window}
-    return common | {
-        "attention_dim": config.attention_dim,
-        "spatial": config.spatial,
-        "form": config.form,
-    }
+        names += ["num_heads", "positions"]
+    elif config.model == "AFT":
+        names += ["window"]
+    else:
+        names += ["attention_dim", "spatial", "form"]
+    form = {"form": config.mixing} if config.model == "AFT" else {}
+    return {name: getattr(config, name) for name in names} | form
 
 
 def build_preprocessor(config, tokenizer):

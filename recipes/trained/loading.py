@@ -51,23 +51,20 @@ def from_file(path):
 
 def from_preset(preset):
     """Returns the task in a preset, or its encoder if it holds no task."""
+    import keras
+
     with language():
+        import keras_hub
+
         from recipes.text import transformer  # noqa: F401  KerasHub knows all our presets
     try:
+        kind, task = keras_hub.models.Backbone, pathlib.Path(preset).expanduser() / "task.json"
+        if task.exists():
+            name = json.loads(task.read_text())["registered_name"]
+            kind = keras.saving.get_registered_object(name)
         with warnings.catch_warnings():
             # KerasHub compiles what it loads, and misses the optimizer's state in the file.
             warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
-            return kind_of(preset).from_preset(str(preset))
+            return kind.from_preset(str(preset))
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise SystemExit(f"--preset cannot be loaded: {error}") from error
-
-
-def kind_of(preset):
-    """Returns the class of the task in a preset, or of its encoder if it holds no task."""
-    import keras
-    import keras_hub
-
-    task = pathlib.Path(preset).expanduser() / "task.json"
-    if not task.exists():
-        return keras_hub.models.Backbone
-    return keras.saving.get_registered_object(json.loads(task.read_text())["registered_name"])

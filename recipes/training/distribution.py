@@ -348,13 +348,9 @@ def predict_on_batch(model, x):
     return outputs[: len(next(iter(x.values())))]  # one of TensorFlow's replicas
 
 
-@functools.lru_cache(maxsize=1)
-def gathered(model):
-    """Returns a model that gives every process the whole output of `model`."""
-    return Gathered(model)
-
-
 class Gathered(keras.Model):
+    """Gives every process the whole output of `model`."""
+
     def __init__(self, model):
         super().__init__()
         self.model = model
@@ -364,6 +360,9 @@ class Gathered(keras.Model):
         mesh = keras.distribution.distribution().device_mesh
         everywhere = keras.distribution.TensorLayout([None] * len(outputs.shape), mesh)
         return keras.distribution.distribute_tensor(outputs, everywhere)
+
+
+gathered = functools.lru_cache(maxsize=1)(Gathered)
 
 
 def name():

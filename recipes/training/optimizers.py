@@ -30,7 +30,7 @@ def adamw(model, learning_rate, options, **kwargs):
             learning_rate, global_clipnorm=options.clip_norm, **arguments, **kwargs
         )
     optimizer.exclude_from_weight_decay(
-        var_list=[variable for variable in model.trainable_variables if not is_decayed(variable)]
+        var_list=[x for x in model.trainable_variables if x.path.endswith(NOT_DECAYED)]
     )
     return optimizer
 
@@ -53,11 +53,6 @@ class WholeGradientAdamW(keras.optimizers.AdamW):
         if tf.distribute.has_strategy():
             grads = tf.distribute.get_replica_context().all_reduce("mean", grads)
         return super().apply(grads, trainable_variables)
-
-
-def is_decayed(variable):
-    """Returns whether a variable is a kernel or an embedding, to which weight decay applies."""
-    return not variable.path.rpartition("/")[2].endswith(NOT_DECAYED)
 
 
 def count_updates(options, batches):

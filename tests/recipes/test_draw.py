@@ -492,7 +492,7 @@ def test_texts_are_drawn_with_their_words():
         (["--picture", "gates", "--texts", "a", "b"], "gates is drawn of one example: one of --te"),
         (["--weights", "{CycleMLP}"], "has no matrices over the patches of an image: gMLP, aMLP"),
         (["--weights", "{gMLP}", "--blocks", "7"], "blocks must be among 0 to 1. Received: 7"),
-        (["--weights", "{gMLP}", "--picture", "saliency"], "which would know its data: name --ima"),
+        (["--weights", "{gMLP}", "--picture", "saliency"], "which knows its data: name --ima"),
         (
             ["--weights", "{gMLP}", "--picture", "saliency", "--images", "none.png"],
             "--images cannot be read: .*none.png",

@@ -194,7 +194,9 @@ def test_gelu_is_one_that_runtimes_join_with_the_product_before_it(tmp_path):
 
 @pytest.mark.backends("torch")
 def test_onnx_that_is_too_large_for_one_file_has_its_weights_beside_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(signature, "LARGEST", 0)
+    from recipes.export import torch_program
+
+    monkeypatch.setattr(torch_program, "LARGEST", 0)
     card = writing.write(model_of("gMLP"), FORMATS["onnx"], tmp_path / "a.onnx", source_of("onnx"))
     assert list(card["sha256"]) == ["a.onnx", "a.onnx.data"]
 
