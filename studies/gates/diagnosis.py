@@ -41,7 +41,6 @@ CONFIGURATIONS = {
 
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
-    # Not at the top of the file: --help would wait for them.
     from recipes.text import encoders, glue_tasks
     from recipes.text.study import Study
     from recipes.training import devices

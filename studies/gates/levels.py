@@ -58,7 +58,6 @@ CONFIGURATIONS["generated"] = dataclasses.replace(
 
 def main(arguments=None):
     config = command_line.parse(CONFIGURATIONS, PROGRAM, __doc__, arguments)
-    # Not at the top of the file: --help would wait for them.
     from recipes.text import glue_tasks
     from recipes.text.study import Study
     from recipes.training import devices, distribution

@@ -4,7 +4,7 @@
     python -m studies.scaling.plan --chip h100 --devices 16 128 --models gMLP_S gMLP_MLM_Large
 
 One table in Markdown for each model, computed from the model's weights and products and from rates
-that vendors publish. Nothing is measured.
+that vendors publish. Nothing is measured; studies/scaling/README.md has the assumptions.
 
 The chips form a mesh of `data x model` chips. The chips of the axis "model" share one copy of the
 weights, as in Megatron-LM: expansions and the patch embedding are split by output channels, the
