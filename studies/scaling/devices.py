@@ -25,7 +25,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from recipes.program import command_line, files
-from recipes.program.command_line import Arguments, Count, Range
+from recipes.program.command_line import Arguments, Count, Range, Seed
 from studies import workers
 
 PROGRAM = "python -m studies.scaling.devices"
@@ -35,10 +35,14 @@ PROGRAM = "python -m studies.scaling.devices"
 class Config:
     """What to measure."""
 
+    MEANS = ("run_dir",)
+
     # Configuration that gives every other option its default.
     config: str = "gmlp_ti"
     # Folder of the results. None: runs/scaling_devices-CONFIG-BACKEND.
     run_dir: str | None = None
+    # Seed of the initial weights.
+    seed: Seed = 0
     # Number of devices.
     devices: Annotated[int, Range(least=2)] = 2
     # Image model, by its name in keras_gimlp.applications.
@@ -185,6 +189,7 @@ def serve(config, place):
         model_args=config.model_args,
         image_size=config.image_size,
         batch_size=place.replicas * config.batch_size,
+        seed=config.seed,
         precision=config.precision,
         devices=count if place.environment == {} else "auto",
     )

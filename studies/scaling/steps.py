@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from recipes.program import files, machine
-from recipes.program.command_line import Count
+from recipes.program.command_line import Count, Seed
 from studies import workers
 
 
@@ -21,11 +21,15 @@ from studies import workers
 class Options:
     """The options that both studies have."""
 
+    MEANS = ("run_dir",)
+
     # Configuration that gives every other option its default.
     config: str = ""
     # Folder of the results. None: a folder in runs/ with the names of study, configuration and
     # backend.
     run_dir: str | None = None
+    # Seed of the initial weights.
+    seed: Seed = 0
     # Tokens per step.
     tokens: Count = 2048
     # Warm-up steps, which include compilation.
@@ -99,7 +103,7 @@ def serve(build, config, point):
     """Yields the facts about a point, the milliseconds of each step, and at last its MiB."""
     from recipes.training import devices
 
-    devices.prepare(config.precision, seed=0)
+    devices.prepare(config.precision, config.seed)
     model, x, y, facts = build(config, point)
     model.optimizer.build(model.trainable_variables)
     before = machine.resident("VmRSS")
