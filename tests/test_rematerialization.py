@@ -45,7 +45,7 @@ def assert_trains_the_same(plain, remat, x, jit_compile=JIT):
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("family", ["aMLP", "giCycleMLP"])
+@pytest.mark.parametrize("family", ["aMLP", pytest.param("giCycleMLP", marks=pytest.mark.slow)])
 def test_image_models_train_the_same(family):
     # Stochastic depth drops the same examples when a block is computed again.
     plain, remat = twins(lambda: tiny(family, include_top=False, drop_path_rate=0.5))

@@ -138,7 +138,7 @@ def test_wrong_arguments_are_refused_in_one_sentence(arguments, message):
 
 
 @once
-def test_names_of_the_sizes_have_the_heads_and_the_kernel():
+def test_names_of_the_sizes_have_the_heads_and_the_kernel(without_values):
     for name in applications.list_models("AFT_Conv*"):
         heads, kernel = map(int, name.split("_")[-2:])
         model = getattr(applications, name)(depth=1, input_shape=(32, 32, 3))

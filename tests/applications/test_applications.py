@@ -301,6 +301,7 @@ def test_stochastic_depth_drops_whole_blocks_and_keeps_the_mean():
     assert 0.4 < is_zero.mean() < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["aMLP", "giCycleMLP", "ResMLP"])
 @pytest.mark.parametrize(
     "policy", mostly_once(["mixed_bfloat16", "mixed_float16"], "mixed_bfloat16")

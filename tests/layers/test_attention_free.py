@@ -121,6 +121,7 @@ def test_convolution_equals_the_formula(rng, shape, num_heads, kernel_size, mask
         np.testing.assert_allclose(outputs[i], expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_convolution_is_the_papers_correction_of_a_sum_over_all_positions(rng):
     x = rng.normal(size=(1, 4, 5, 3))
     layer = layers.AttentionFreeConvolution(1, 3, gamma_initializer="ones")
@@ -327,6 +328,7 @@ def test_causal_means_do_not_depend_on_later_tokens(form, rng):
     assert np.abs(outputs[:, 3:] - others[:, 3:]).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_convolution_takes_images_of_any_size(rng):
     inputs = keras.Input((None, None, 4))
     layer = layers.AttentionFreeConvolution(2, 3, gamma_initializer="ones")

@@ -142,6 +142,7 @@ def test_attention_matrix_is_that_of_the_supports(rng, arguments, tokens, masked
     np.testing.assert_allclose(matrices.sum(-1), allowed.any(-1), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", EXTREMES, ids=name)
 def test_attention_matrix_of_the_smallest_and_largest_segments_and_rows(rng, arguments):
     for mask in (None, draw_mask(rng, 3, 9)):
@@ -174,6 +175,7 @@ def test_it_equals_the_formula(rng, arguments, num_heads, masked):
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(
     "arguments", [FIXED, CAUSAL_FIXED, VERTICAL, HORIZONTAL, ROWMAJOR], ids=name
@@ -200,6 +202,7 @@ def test_in_one_segment_or_row_it_is_the_attention_of_keras(rng, arguments, mask
     np.testing.assert_allclose(run(layer, x, mask), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @CAUSAL_PATTERNS
 def test_a_token_does_not_see_those_after_it(rng, arguments):
     layer = make(arguments, 8, rng)
@@ -221,6 +224,7 @@ def test_without_causal_every_token_sees_every_other(rng):
         assert np.abs(run(layer, changed) - outputs).max(axis=-1).min() > 1e-5
 
 
+@pytest.mark.slow
 @EVERY_PATTERN
 def test_with_nothing_to_attend_to_the_output_is_the_bias(rng, arguments):
     layer = make(arguments, 8, rng)
@@ -268,6 +272,7 @@ def test_gradient_is_the_slope_of_the_loss(rng, arguments):
     np.testing.assert_allclose((up - down) / (2 * step), length, rtol=0.02)
 
 
+@pytest.mark.slow
 @EVERY_PATTERN
 def test_half_precision_trains_and_stays_finite(rng, arguments):
     layer = CombinerAttention(2, **arguments, dtype="mixed_float16")

@@ -295,11 +295,12 @@ def test_layers_use_the_mask_that_arrives_with_their_inputs(rng):
     x = rng.normal(size=(2, 6, 8)).astype("float32")
     x[:, 4:] = 0.0
     mask = np.array([[1, 1, 1, 1, 0, 0]] * 2, "bool")
-    for description in [d for d in DESCRIPTIONS if d.takes_mask and len(d.inputs) == 1]:
+    masked = {d.layer: d for d in DESCRIPTIONS if d.takes_mask and len(d.inputs) == 1}
+    for description in masked.values():
         layer = description.make()
-        masked = keras.layers.Masking()(x)
+        arriving = keras.layers.Masking()(x)
         np.testing.assert_allclose(
-            run(layer, {"inputs": masked}), run(layer, {"inputs": x}, mask=mask), rtol=1e-6
+            run(layer, {"inputs": arriving}), run(layer, {"inputs": x}, mask=mask), rtol=1e-6
         )
 
 

@@ -181,6 +181,7 @@ def paired(folders, capsys, *options, score="accuracy"):
     return capsys.readouterr().out.splitlines()[4:]
 
 
+@pytest.mark.slow
 def test_runs_are_compared_seed_by_seed(tmp_path, capsys):
     folders = [
         write_predictions(tmp_path / f"{model}{seed}", model, seed, wrong - more * seed)

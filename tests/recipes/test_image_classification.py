@@ -254,6 +254,7 @@ def test_options_of_the_optimizer_arrive():
     assert rates == pytest.approx([0, 1e-3, 2e-3, 1e-3, 0], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_two_epochs_of_the_default_configuration_work(tmp_path, capsys):
     run("--run_dir", tmp_path, "--epochs", "2", "--model_args", *TINY[1:])
     assert "Warm-up takes 22 of the run's 44 updates, instead of 100." in capsys.readouterr().out
@@ -270,6 +271,7 @@ def test_lines_are_plain_where_there_is_no_terminal(finished):
     assert output.count("val_accuracy") == 2
 
 
+@pytest.mark.slow
 def test_saved_model_is_the_moving_average_that_was_tested_on_every_image(tmp_path):
     # Batches of 64 leave 40 of the 360 test images for a smaller last batch.
     run("--run_dir", tmp_path / "last", *SHORT)
@@ -408,6 +410,7 @@ def test_a_run_killed_before_it_wrote_anything_starts_again(tmp_path):
     assert files.is_complete(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path, monkeypatch):
     original = datasets.training_batches
 

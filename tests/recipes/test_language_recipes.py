@@ -44,6 +44,7 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "config", "scores"),
     mostly_once(

@@ -104,6 +104,7 @@ def test_gideberta_projects_relative_positions_once(monkeypatch):
     assert [tuple(shape) for shape in shapes] == [(3, 5, 16), (1, 8, 16)]
 
 
+@pytest.mark.slow
 def test_gideberta_with_open_gates_learns_what_deberta_learns():
     sizes = SIZES | {"num_layers": 2, "dropout": 0.0, "bucket_size": 4}
     gated, plain = small("giDeBERTaV3", **sizes), keras_hub.models.DebertaV3Backbone(**sizes)

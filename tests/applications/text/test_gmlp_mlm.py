@@ -121,6 +121,7 @@ def test_an_example_depends_on_neither_its_batch_nor_its_padding(attention_dim, 
     assert np.abs(run(model, unmasked) - together)[2, 0].max() > 1e-2
 
 
+@pytest.mark.slow
 @ONE_TOKEN
 @BOTH
 def test_compiled_predictions_of_every_length_equal_the_eager_ones(attention_dim):
@@ -245,6 +246,7 @@ def test_masked_language_model_is_tied_and_every_weight_is_trained(form, attenti
     assert unmoved(task, x, np.array([[1, 2]] * 3), "auto") == []
 
 
+@pytest.mark.slow
 @SKIPS_OPTIMIZER
 @BOTH
 def test_a_classifier_is_trained_and_found_again_in_its_preset(attention_dim, tmp_path):

@@ -211,6 +211,7 @@ def test_a_preset_gives_the_sizes_without_its_weights(name, tmp_path):
     assert task.backbone.get_config() == encoder.get_config()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["TextRegressor", "giBERTTextClassifier"])
 def test_a_saved_task_goes_on_training_as_it_was_compiled(name, tmp_path):
     encoder = backbone(gated=True)
