@@ -256,7 +256,7 @@ def test_texts_that_are_too_long_are_counted(tmp_path, capsys):
         (
             "glue",
             ["--model", "giBERT", "--gated_layers", "2"],
-            "`gated_layers` must be None .* 1 to 1",
+            "`gated_layers` must be at most `num_layers`",
         ),
         ("glue", ["--weights", "nowhere"], "(?s)BERT cannot be built: .*preset=.nowhere."),
         ("glue", ["--seeds", "0"], "--seeds must be at least 1. Received: 0"),
