@@ -54,7 +54,7 @@ def test_unknown_weights_are_refused():
 @once
 @pytest.mark.parametrize("weights", ["my.pth", "hf://me/mine"])
 def test_a_file_that_does_not_say_its_scale_is_refused(weights):
-    with pytest.raises(ValueError, match="does not tell which published weights these are. Give their name"):
+    with pytest.raises(ValueError, match="does not tell which published weights these are"):
         applications.preprocess_input(PIXELS, weights=weights)
 
 
