@@ -22,6 +22,7 @@ def make_row(layer, length, milliseconds, mebibytes=None):
     }
 
 
+@once
 def test_tiny_layers_are_measured(tmp_path, capsys):
     short = ["--rounds", "2", "--sequence_length", "32", "16"]
     layers = ["--layers", "MultiHeadAttention", "fixed"]

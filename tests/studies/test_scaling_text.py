@@ -21,6 +21,7 @@ def make_row(model, length, depth, factor, milliseconds, mebibytes=None):
     }
 
 
+@once
 def test_time_and_memory_are_measured(tmp_path):
     sizes = ["--tokens", "64", "--sequence_length", "16", "--depth_length", "16"]
     short = ["--depth_factor", "1", "--rounds", "2", "--models", "python", "small_bert"]
