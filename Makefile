@@ -50,7 +50,8 @@ test: .venv-test/installed
 benchmark: .venv-benchmark/installed
 	.venv-benchmark/bin/python -m studies.speed --run_dir $(BENCHMARK) $(ARGS)
 
-# The tests lie apart from the checkout's package, with that of the wheel alone to find. What they leave out needs KerasHub.
+# The tests lie apart from the checkout's package, with that of the wheel alone to find. What they leave out
+# needs KerasHub, safetensors or PyTorch.
 package: .venv-package/installed
 	rm -rf dist $(PACKAGE)
 	.venv-package/bin/python -m build
@@ -63,7 +64,8 @@ package: .venv-package/installed
 	for folder in tests recipes studies docs; do diff -r -x __pycache__ -x _build $$folder $(PACKAGE)/$$folder; done
 	diff -r -x __pycache__ keras_gimlp $(PACKAGE)/.venv/lib/python*/site-packages/keras_gimlp
 	cd $(PACKAGE); env -u PYTHONPATH KERAS_BACKEND=jax .venv/bin/python -m pytest $(ARGS) \
-	    tests/test_package.py tests/weights/test_loading.py -k "not (tab_completion or type_checkers or docstring_with)"
+	    tests/test_package.py tests/weights/test_loading.py \
+	    -k "not (tab_completion or type_checkers or docstring_with or every_argument or exported_weights)"
 
 # The pages import the recipes too. What one compiles with JAX, the next ones have.
 docs: export KERAS_BACKEND = jax
